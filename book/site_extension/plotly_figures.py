@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class PlotlyFigure:
-    """A MyST-NB mime plugin. A figure says what it shows in `layout.meta.alt`; without that the build warns."""
+    """A MyST-NB mime plugin. A figure says in `layout.meta.alt` what it shows, or the build warns."""
 
     mime_priority_overrides = (("html", MIME_TYPE, 5),)
 

@@ -1,7 +1,7 @@
-"""Make .venv and node_modules hold what the requirement files name: `environment.py site` or `environment.py all`.
+"""Make .venv and node_modules hold what the requirement files name: `environment.py site`, or `all`.
 
-Runs on a bare Python 3.11 to 3.13. A stamp in .venv, made of the contents of the files it depends on, says that
-nothing is to be done. What pip and npm say goes to a log; a failure is one line that names it.
+Runs on a bare Python 3.11 to 3.13. A stamp in .venv, made of the contents of the files it depends on, says
+that nothing is to be done. What pip and npm say goes to a log; a failure is one line that names it.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 SITE_FILES = ["requirements-site.txt", "constraints.txt", ".npmrc", "package.json", "package-lock.json"]
 ALL_FILES = [*SITE_FILES, "requirements.txt", "requirements-dev.txt"]
-NO_NETWORK = r"connection error|Failed to establish|NameResolution|Temporary failure|[Tt]imed out|E(NOTFOUND|CONNREFUSED|AI_AGAIN|TIMEDOUT|NETUNREACH)"
+NO_NETWORK = r"connection error|Failed to establish|NameResolution|[Tt]imed out|E(NOTFOUND|CONN|AI_AGAIN|NET)"
 
 
 def commands(tier: str) -> list[tuple[str, list[str]]]:
-    """(what it does, command) in order; the CPU build of torch comes first and alone, or Linux takes 3 GB of CUDA."""
+    """Return (what it installs, command) in order; torch comes alone: only it may come from another index."""
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--constraint", "constraints.txt"]
     site = [
         ("the site's Python packages", [*pip, "--requirement", "requirements-site.txt"]),
@@ -62,7 +62,7 @@ def ensure(tier: str) -> None:
     if (ROOT / "node_modules").exists() and stamp.exists() and stamp.read_text() == wanted:
         return
     if importlib.util.find_spec("ensurepip") is None:
-        sys.exit(f"{sys.executable} cannot make environments: install its venv module (Debian: apt install python3-venv)")
+        sys.exit(f"{sys.executable} has no venv module: install it (Debian: apt install python3-venv)")
     has_pip = PYTHON.exists() and subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True)
     if not has_pip or has_pip.returncode:
         print(f"Making .venv with Python {sys.version.split()[0]} …", flush=True)

@@ -1,0 +1,58 @@
+# `make help` lists the targets. What they do is in book/tools/; this file only names it.
+
+PORT ?= 8000
+# Linux would otherwise fetch 3 GB of CUDA. Where this address does not answer, the default index is used.
+export CPU_TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+# The first Python that runs and has a version that everything here supports (a command may exist and not run).
+SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
+	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+NO_PYTHON = No Python 3.11, 3.12 or 3.13 found: install one, or name it (make $@ PYTHON=/path/to/python3)
+python = $(or $(PYTHON),$(error $(NO_PYTHON)))
+
+# These run with what .venv/bin holds, node included.
+VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
+UNIT = tests --ignore tests/site --ignore tests/live
+
+.DEFAULT_GOAL := help
+.PHONY: help book test test-fast test-portable refresh bench lint explorers clean site-environment environment
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
+
+book:  ## build the site and serve it on localhost (PORT=8000)
+	@$(python) book/tools/serve.py $(PORT)
+
+test: lint  ## everything: linters, unit tests, notebooks, the site in a browser, JupyterLab
+	@$(VENV) pytest $(UNIT) -n 2
+	@$(VENV) pytest --nbval notebooks -n 2 --dist loadfile
+	@chromium=$$($(python) book/tools/chromium.py) && $(VENV) CHROMIUM="$$chromium" pytest tests/site tests/live
+
+test-fast: environment  ## the unit tests without the slow ones, under a minute
+	@$(VENV) pytest $(UNIT) -n 2 -m "not slow"
+
+test-portable: environment  ## the notebooks as an older CPU would compute them
+	@$(VENV) ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE \
+		pytest --nbval notebooks -n 2 --dist loadfile
+
+refresh: environment  ## run the notebooks again and store outputs and explorers' state
+	@$(VENV) python book/tools/refresh.py
+
+bench: environment  ## page weight, ready time, slider to paint, time to build the site
+	@chromium=$$($(python) book/tools/chromium.py) && $(VENV) CHROMIUM="$$chromium" python bench
+
+lint: environment  ## style, errors and spelling
+	@$(VENV) ruff check --quiet --output-format concise && $(VENV) ruff format --check --quiet && $(VENV) codespell
+
+explorers: site-environment  ## bundle the explorers' JavaScript anew
+	@$(VENV) node helpers/explorers/js/build.mjs
+
+clean:  ## remove everything that was installed or built
+	rm -rf .venv node_modules _build
+
+site-environment:
+	@$(python) book/tools/environment.py site
+
+environment:
+	@$(python) book/tools/environment.py all

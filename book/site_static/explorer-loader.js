@@ -1,0 +1,72 @@
+// Brings the explorers of a page to life without a kernel: reads the widget state that myst-nb stored in the page, imports
+// each explorer's ES module, and gives it a model with the part of the widget protocol that explorers use.
+{
+  const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
+  const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
+  const MISSING = "This control has no stored state on this page. Open the chapter in Binder or Colab to use it.";
+
+  const stored = Object.assign({}, ...[...document.querySelectorAll(STATE)].map((script) => JSON.parse(script.textContent).state));
+
+  const decode = (base64) => new DataView(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer);
+
+  class Model {
+    #state;
+    #listeners = new Map();
+
+    constructor({ state, buffers = [] }) {
+      this.#state = { ...state };
+      for (const { path: [trait], data } of buffers) this.#state[trait] = decode(data);
+    }
+
+    get(trait) { return this.#state[trait]; }
+
+    set(trait, value) {
+      if (this.#state[trait] === value) return;
+      this.#state[trait] = value;
+      for (const event of [`change:${trait}`, "change"]) this.#listeners.get(event)?.forEach((listener) => listener(this, value));
+    }
+
+    on(event, listener) {
+      if (!this.#listeners.has(event)) this.#listeners.set(event, new Set());
+      this.#listeners.get(event).add(listener);
+    }
+
+    off(event, listener) { this.#listeners.get(event)?.delete(listener); }
+
+    save_changes() {} // there is no kernel to tell
+
+    send() {}
+  }
+
+  const modules = new Map(); // explorers of one kind share their module
+  async function load(source) {
+    if (!modules.has(source)) {
+      const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+      modules.set(source, import(address).finally(() => URL.revokeObjectURL(address)));
+    }
+    return (await modules.get(source)).default;
+  }
+
+  const styles = new Set();
+  function style(css) {
+    if (!css || styles.has(css)) return;
+    styles.add(css);
+    document.head.append(Object.assign(document.createElement("style"), { textContent: css }));
+  }
+
+  async function mount(script) {
+    const { model_id: id } = JSON.parse(script.textContent), el = document.createElement("div");
+    script.after(el);
+    try {
+      if (!stored[id]?.state._esm) throw new Error(`no stored state for widget ${id}`);
+      const model = new Model(stored[id]);
+      style(model.get("_css"));
+      await (await load(model.get("_esm"))).render({ model, el });
+    } catch (error) {
+      console.error("An explorer could not start:", error);
+      el.replaceChildren(Object.assign(document.createElement("p"), { className: "pa-missing", textContent: MISSING }));
+    }
+  }
+
+  document.querySelectorAll(VIEW).forEach(mount);
+}

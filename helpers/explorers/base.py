@@ -1,0 +1,82 @@
+"""What every explorer shares: its style sheet, its label, and the checks of what a reader passes in."""
+
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+
+HERE = Path(__file__).parent
+
+
+class Explorer(anywidget.AnyWidget):
+    """A widget that also moves on a static page: its ES module holds the controls and their arithmetic.
+
+    `label` names the explorer for screen readers. Traits with a leading underscore are data; the others are
+    what the reader moves, and Python sees them change.
+    """
+
+    _css = HERE / "explorer.css"
+    label = traitlets.Unicode().tag(sync=True)
+
+
+def finite_array(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
+    """Return `values` (array, tensor or lists) as float64 of the given shape.
+
+    In `shape`, an int is that size, a string any size ≥ 1. Raises ValueError for another shape, NaN, infinities.
+    """
+    if hasattr(values, "detach"):  # a torch tensor, perhaps with a gradient
+        values = values.detach().cpu()
+    wanted = ", ".join(map(str, shape))
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        got = type(values).__name__
+        raise ValueError(f"{name}: got {got}, expected numbers of shape ({wanted})") from error
+    fits = array.ndim == len(shape) and all(
+        size == want if isinstance(want, int) else size >= 1
+        for size, want in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name}: got shape {array.shape}, expected ({wanted}), each at least 1")
+    bad = int((~np.isfinite(array)).sum())
+    if bad:
+        raise ValueError(f"{name}: got {bad} NaN or infinite values in shape {array.shape}, expected none")
+    return array
+
+
+def attention_rows(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
+    """Return `values` as float64 weights; ValueError if one is negative or a row does not sum to 1 ± 0.001."""
+    weights = finite_array(name, values, shape)
+    if weights.min() < 0:
+        raise ValueError(f"{name}: got {weights.min():.4g} in shape {weights.shape}, expected none below 0")
+    sums = weights.sum(axis=-1)
+    worst = int(np.abs(sums - 1).argmax())
+    if abs(sums[worst] - 1) > 1e-3:
+        got = f"row {worst} of shape {weights.shape} with sum {sums[worst]:.4f}"
+        raise ValueError(f"{name}: got {got}, expected 1 ± 0.001")
+    return weights
+
+
+def within(name: str, value: float, low: float, high: float) -> float:
+    """Return `value` if it lies between `low` and `high`, else raise ValueError."""
+    if not low <= value <= high:
+        raise ValueError(f"{name}: got {value}, expected {low} to {high}")
+    return value
+
+
+def one_of(name: str, value: str, choices) -> str:
+    """Return `value` if it is one of `choices`, else raise ValueError."""
+    if value not in choices:
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def words(name: str, values, length: int | None = None) -> list[str]:
+    """Return a list of strings, not empty, of the given length if any; else ValueError."""
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"{name}: got {values!r}, expected a list of strings")
+    got = list(values)
+    if not got or (length is not None and len(got) != length):
+        raise ValueError(f"{name}: got {len(got)} strings, expected {length or 'at least 1'}")
+    return got

@@ -1,0 +1,319 @@
+// Tokens attend to tokens: side-by-side panels, one query at a time, as a matrix or as lines.
+
+import { TEMPERATURE, Frame, colours, entropy, fit, fixed, greatest, h, number, softmax, write } from "./parts.js";
+
+const FAINT = 0.02; // lines of a smaller weight are not drawn
+const SHOWN = 8; // bars per panel: the greatest weights; the rest share one line
+const LABEL = 13; // px
+const SLANT = (55 / 180) * Math.PI;
+
+/** Half-precision numbers of a DataView, little-endian. */
+function halves(view) {
+  return Float32Array.from({ length: view.byteLength / 2 }, (_, i) => {
+    const bits = view.getUint16(2 * i, true), sign = bits >> 15 ? -1 : 1, exponent = (bits >> 10) & 31, rest = bits & 1023;
+    if (exponent === 31) return rest ? NaN : sign * Infinity;
+    return sign * (exponent ? 2 ** (exponent - 15) * (1 + rest / 1024) : 2 ** -14 * (rest / 1024));
+  });
+}
+
+const isWrong = (map, step) => map.expected != null && map.queries[step] !== map.expected[step];
+const marked = (map, step) => (isWrong(map, step) ? "✗ " : "") + map.queries[step];
+
+/** The first `width` pixels of a text, with an ellipsis if it is longer. */
+function clip(context, text, width) {
+  if (context.measureText(text).width <= width) return text;
+  let end = text.length;
+  while (end > 1 && context.measureText(`${text.slice(0, end)}…`).width > width) end -= 1;
+  return `${text.slice(0, end)}…`;
+}
+
+/** The panel of one map. `choose(step)` is called when the reader points at a query. */
+class Panel {
+  constructor(map, logits, choose) {
+    this.map = map;
+    this.logits = logits;
+    this.facts = [];
+    const right = map.queries.filter((_, step) => !isWrong(map, step)).length;
+    this.root = h("div", { class: "pa-panel", role: "group", "aria-label": map.name }, h("p", { class: "pa-title" }, map.name));
+    if (map.expected != null) {
+      const count = number();
+      write(count, `${right} of ${map.queries.length}`);
+      this.root.append(h("p", { class: "pa-note" }, count, " tokens right"));
+    }
+    if (map.note) this.root.append(h("p", { class: "pa-note" }, map.note));
+    if (map.attends) this.#buildMap(choose);
+    else this.#buildTokens(choose);
+  }
+
+  #buildMap(choose) {
+    const { map } = this;
+    this.base = h("canvas", { role: "img", "aria-label": `Attention of ${map.name}: the numbers below give the chosen row.` });
+    this.top = h("canvas", { "aria-hidden": "true" });
+    const point = (event) => {
+      const step = this.stepAt(event.offsetX, event.offsetY);
+      if (step >= 0 && step < map.queries.length) choose(step);
+    };
+    this.top.addEventListener("pointermove", (event) => event.pointerType === "mouse" && point(event));
+    this.top.addEventListener("click", point);
+    const fact = (name) => {
+      const value = number();
+      this.facts.push(value);
+      return h("div", {}, h("dt", {}, name), h("dd", {}, value));
+    };
+    const list = h("dl", { class: "pa-facts" }, fact("entropy"), fact("greatest"));
+    if (map.truth) list.append(fact("on the true token"), fact("rows right"));
+    this.bars = Array.from({ length: Math.min(map.keys.length, SHOWN + 1) }, () => {
+      const token = h("th", { scope: "row" }), bar = h("i"), value = number();
+      return { token, bar, value, row: h("tr", {}, token, h("td", { "aria-hidden": "true" }, bar), h("td", {}, value)) };
+    });
+    this.root.append(h("div", { class: "pa-map" }, this.base, this.top), list,
+      h("table", { class: "pa-bars" }, h("caption", {}, "Weights of the chosen row"), h("tbody", {}, ...this.bars.map((bar) => bar.row))));
+  }
+
+  #buildTokens(choose) {
+    const { map } = this;
+    this.tokens = map.queries.map((_, step) => h("li", {
+      pointerenter: (event) => event.pointerType === "mouse" && choose(step), click: () => choose(step),
+    }, marked(map, step)));
+    this.root.append(h("ol", { class: "pa-tokens" }, ...this.tokens));
+  }
+
+  /** The least width that keeps every label apart, in px. */
+  get need() { return this.map.attends ? 80 + 13 * this.map.keys.length : 120; }
+
+  /** Measure the labels and find where everything goes. */
+  #place(view, width, theme) {
+    const { queries, keys } = this.map, context = this.base.getContext("2d");
+    context.font = `600 ${LABEL}px ${theme.font}`;
+    const widest = Math.min(120, 0.36 * width);
+    const queryLabels = queries.map((_, step) => clip(context, marked(this.map, step), widest));
+    const keyLabels = keys.map((key) => clip(context, key, widest));
+    const widths = (labels) => labels.map((label) => context.measureText(label).width);
+    const left = Math.max(...widths(view === "lines" ? keyLabels : queryLabels)) + 16;
+    if (view === "lines") {
+      const right = Math.max(...widths(queryLabels)) + 16;
+      const height = 24 * Math.max(keys.length, queries.length);
+      return { view, queryLabels, keyLabels, left, right: Math.min(width, left + right + 260) - right, height, width };
+    }
+    const room = width - left, loose = room / keys.length;
+    const overhang = Math.max(0, ...widths(keyLabels).map((w, j) => w * Math.cos(SLANT) - (keys.length - j - 0.5) * loose));
+    const slanted = (room - overhang) / keys.length >= 16;
+    const cell = Math.max(3, Math.floor(Math.min(36, (slanted ? room - overhang : room) / keys.length)));
+    const angle = slanted ? SLANT : Math.PI / 2;
+    const top = Math.ceil(Math.max(...widths(keyLabels)) * Math.sin(angle)) + 12;
+    const row = Math.max(17, Math.min(30, cell));
+    return { view, queryLabels, keyLabels, left, top, cell, row, angle, width, height: top + row * queries.length + 3 };
+  }
+
+  stepAt(x, y) {
+    const { view, top, row, height } = this.geometry;
+    return view === "lines" ? Math.floor((y / height) * this.map.queries.length) : Math.floor((y - top) / row);
+  }
+
+  /** Everything that the chosen step does not change. Returns how many weights are drawn. */
+  paint(view, temperature, width, theme) {
+    if (!this.map.attends) return 0;
+    const { keys, queries, truth } = this.map;
+    this.theme = theme;
+    this.rows = queries.map((_, step) =>
+      softmax(this.logits.subarray(step * keys.length, (step + 1) * keys.length), temperature));
+    this.geometry = this.#place(view, width, theme);
+    const context = fit(this.base, width, this.geometry.height);
+    this.overlay = fit(this.top, width, this.geometry.height);
+    if (truth) {
+      const hits = truth.map((indices, step) => (indices.length ? indices.includes(greatest(this.rows[step])) : null));
+      const asked = hits.filter((hit) => hit != null);
+      write(this.facts[3], `${asked.filter(Boolean).length} of ${asked.length}`);
+    }
+    return view === "lines" ? this.#paintLines(context) : this.#paintMatrix(context);
+  }
+
+  #paintMatrix(context) {
+    const { left, top, cell, row, queryLabels, keyLabels } = this.geometry, { theme } = this, gap = cell > 9 ? 1 : 0;
+    queryLabels.forEach((_, step) => this.#queryLabel(context, step));
+    if (cell >= 13) keyLabels.forEach((_, key) => this.#keyLabel(context, key));
+    this.rows.forEach((weights, step) => weights.forEach((weight, key) => {
+      const inset = this.map.truth?.[step].includes(key) ? 3 : gap;
+      context.fillStyle = theme.ramp(weight);
+      context.fillRect(left + key * cell + inset / 2, top + step * row + inset / 2, cell - inset, row - inset);
+    }));
+    context.strokeStyle = theme.quiet;
+    context.lineWidth = 1;
+    context.strokeRect(left - 0.5, top - 0.5, cell * keyLabels.length + 1, row * queryLabels.length + 1);
+    context.strokeStyle = theme.text;
+    this.map.truth?.forEach((indices, step) => indices.forEach((key) =>
+      context.strokeRect(left + key * cell + 0.5, top + step * row + 0.5, cell - 1, row - 1)));
+    return this.rows.length * this.map.keys.length;
+  }
+
+  #queryLabel(context, step, strong) {
+    const { view, left, right, top, row, height, queryLabels } = this.geometry;
+    if (view === "lines") this.#label(context, queryLabels[step], right + 10, ((step + 0.5) * height) / queryLabels.length, 0, "left", strong);
+    else this.#label(context, queryLabels[step], left - 8, top + (step + 0.5) * row, 0, "right", strong);
+  }
+
+  #keyLabel(context, key, strong) {
+    const { view, left, top, cell, angle, keyLabels, height } = this.geometry;
+    if (view === "lines") this.#label(context, keyLabels[key], left - 10, ((key + 0.5) * height) / keyLabels.length, 0, "right", strong);
+    else this.#label(context, keyLabels[key], left + (key + 0.5) * cell, top - 8, -angle, "left", strong);
+  }
+
+  /** A label; a strong one is set in bold on paper, over the plain one. */
+  #label(context, text, x, y, angle, align, strong) {
+    context.save();
+    context.font = `${strong ? 600 : 400} ${LABEL}px ${this.theme.font}`;
+    context.translate(x, y);
+    context.rotate(angle);
+    if (strong) {
+      const wide = context.measureText(text).width + 2;
+      context.fillStyle = this.theme.paper;
+      context.fillRect(align === "right" ? -wide : -1, -8, wide, 16);
+    }
+    Object.assign(context, { fillStyle: this.theme.text, textAlign: align, textBaseline: "middle" });
+    context.fillText(text, 0, 0);
+    context.restore();
+  }
+
+  /** Lines from every key to the queries from `first` to `last`; returns how many. */
+  #lines(context, first, last, colour) {
+    const { left, right, height } = this.geometry, { keys, queries } = this.map;
+    const middle = (left + right) / 2;
+    let drawn = 0;
+    context.strokeStyle = colour;
+    for (let step = first; step <= last; step += 1) {
+      this.rows[step].forEach((weight, key) => {
+        if (weight < FAINT) return;
+        const from = ((key + 0.5) * height) / keys.length, to = ((step + 0.5) * height) / queries.length;
+        context.beginPath();
+        context.lineWidth = 12 * weight;
+        context.moveTo(left, from);
+        context.bezierCurveTo(middle, from, middle, to, right, to);
+        context.stroke();
+        drawn += 1;
+      });
+    }
+    return drawn;
+  }
+
+  #paintLines(context) {
+    this.geometry.queryLabels.forEach((_, step) => this.#queryLabel(context, step));
+    this.geometry.keyLabels.forEach((_, key) => this.#keyLabel(context, key));
+    return this.#lines(context, 0, this.rows.length - 1, this.theme.ramp(0.22));
+  }
+
+  /** What the chosen step changes: the emphasis in the picture, the numbers, the bars. Returns a sentence. */
+  choose(step) {
+    const { map } = this, over = step >= map.queries.length;
+    this.tokens?.forEach((token, i) => token.classList.toggle("pa-chosen", i === step));
+    if (map.attends) {
+      this.#emphasise(over ? null : step);
+      this.#showNumbers(over ? null : step);
+    }
+    if (over) return `${map.name} has stopped after ${map.queries.length} tokens.`;
+    const wrote = `${map.name}, ${map.queries[step]}${isWrong(map, step) ? ` (wrong, ${map.expected[step] ?? "nothing"} expected)` : ""}`;
+    if (!map.attends) return `${wrote}: no attention.`;
+    const [first, second] = this.#order(step), row = this.rows[step];
+    const then = second == null || row[second] < 0.005 ? "" : `, then ${map.keys[second]} (${fixed(row[second], 2)})`;
+    return `${wrote}: most weight on ${map.keys[first]} (${fixed(row[first], 2)})${then}.`;
+  }
+
+  #order(step) { return [...this.rows[step].keys()].sort((a, b) => this.rows[step][b] - this.rows[step][a]); }
+
+  #emphasise(step) {
+    const context = this.overlay, { theme } = this, { view, left, top, cell, row, width, height, keyLabels } = this.geometry;
+    context.clearRect(0, 0, width, height);
+    if (step == null) return;
+    const best = greatest(this.rows[step]);
+    if (view === "lines") {
+      this.#lines(context, step, step, theme.ink);
+      for (const key of this.map.truth?.[step] ?? []) {
+        context.strokeStyle = theme.text;
+        context.lineWidth = 1.5;
+        context.strokeRect(1, ((key + 0.5) * height) / keyLabels.length - 10, left - 5, 20);
+      }
+    } else {
+      context.strokeStyle = theme.text;
+      context.lineWidth = 2;
+      context.strokeRect(left - 1, top + step * row - 0.5, cell * keyLabels.length + 2, row + 1);
+    }
+    this.#queryLabel(context, step, true);
+    this.#keyLabel(context, best, true);
+  }
+
+  #showNumbers(step) {
+    const { keys, truth } = this.map, row = step == null ? null : this.rows[step];
+    const order = row && this.#order(step), shown = order?.slice(0, keys.length > SHOWN ? SHOWN : keys.length).sort((a, b) => a - b);
+    write(this.facts[0], row ? `${fixed(entropy(row), 2)} bits` : "–");
+    write(this.facts[1], row ? `${fixed(row[order[0]], 3)} ${keys[order[0]]}` : "–");
+    if (truth) {
+      const right = row && truth[step].length ? truth[step].reduce((sum, key) => sum + row[key], 0) : null;
+      write(this.facts[2], right == null ? "–" : fixed(right, 3));
+    }
+    let rest = 1;
+    this.bars.forEach(({ token, bar, value }, i) => {
+      const key = shown?.[i];
+      const weight = row ? (key == null ? Math.max(0, rest) : row[key]) : 0;
+      rest -= weight;
+      write(token, !row ? "–" : key == null ? `other ${keys.length - shown.length}` : keys[key]);
+      token.classList.toggle("pa-true", key != null && Boolean(truth?.[step].includes(key)));
+      write(value, row ? fixed(weight, 3) : "–");
+      bar.style.transform = `scaleX(${weight})`;
+    });
+  }
+}
+
+function render(context) {
+  const { model } = context, frame = new Frame(context, "AttentionExplorer"), examples = frame.get("_examples");
+  const logits = halves(model.get("_weights")), queryName = frame.get("query_name");
+  const QueryName = queryName[0].toUpperCase() + queryName.slice(1);
+  const offsets = [];
+  let offset = 0;
+  for (const { maps } of examples) {
+    offsets.push(maps.map((map) => {
+      const start = offset;
+      if (map.attends) offset += map.queries.length * map.keys.length;
+      return start;
+    }));
+  }
+  let panels = [], steps = 1, theme;
+
+  if (examples.length > 1) frame.select("example", "Example", examples.map(({ name }) => [name, name]));
+  const slider = frame.range("step", { label: QueryName, min: 0, max: 0, show: (step) => `${step + 1} of ${steps}` });
+  frame.range("temperature", TEMPERATURE);
+  frame.select("view", "View", [["matrix", "matrix"], ["lines", "lines"]]);
+  frame.reset();
+  const drawn = number(), scale = h("span", {}, "0 ", h("i", { class: "pa-ramp" }), " 1");
+  const outlined = h("span", {}, h("b", { class: "pa-true" }), " true alignment"), wrong = h("span", {}, "✗ wrong token");
+  frame.picture.after(h("p", { class: "pa-legend" }, drawn, scale, outlined, wrong));
+
+  const choose = (step) => { if (step !== frame.get("step")) frame.set({ step }); };
+
+  function build() {
+    const index = examples.findIndex(({ name }) => name === frame.get("example")), { maps } = examples[index];
+    steps = Math.max(...maps.map((map) => map.queries.length));
+    slider.input.max = steps - 1;
+    if (frame.get("step") >= steps) frame.set({ step: steps - 1 });
+    slider.refresh();
+    panels = maps.map((map, i) => new Panel(map, logits.subarray(offsets[index][i]), choose));
+    frame.picture.style.setProperty("--pa-least", `${Math.max(...panels.map((panel) => panel.need))}px`);
+    frame.picture.replaceChildren(...panels.map((panel) => panel.root));
+    outlined.hidden = !maps.some((map) => map.truth);
+    wrong.hidden = !maps.some((map) => map.expected);
+  }
+
+  return frame.start((changed) => {
+    if (changed("example")) build();
+    if (changed("theme", "example")) theme = colours(frame.root);
+    if (changed("example", "temperature", "view", "size", "theme")) {
+      const view = frame.get("view"), width = panels[0].root.clientWidth;
+      const count = panels.reduce((sum, panel) => sum + panel.paint(view, frame.get("temperature"), width, theme), 0);
+      const all = panels.reduce((sum, { map }) => sum + (map.attends ? map.queries.length * map.keys.length : 0), 0);
+      write(drawn, view === "lines" ? `${count} of ${all} weights as lines (≥ ${FAINT}); thickness = weight` : `${all} weights`);
+      scale.hidden = view === "lines";
+    }
+    const step = frame.get("step");
+    write(frame.summary, [`${QueryName} ${step + 1} of ${steps}.`, ...panels.map((panel) => panel.choose(step))].join(" "));
+  });
+}
+
+export default { render };

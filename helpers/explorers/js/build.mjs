@@ -1,0 +1,18 @@
+// Bundles each explorer, with the parts of D3 that it uses, into one ES module: node helpers/explorers/js/build.mjs [folder]
+
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const outdir = process.argv[2] ?? fileURLToPath(new URL("../static", import.meta.url));
+
+await build({
+  entryPoints: ["attention", "energy", "image", "quiz", "softmax"].map((name) => `${here}${name}.js`),
+  outdir,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  charset: "utf8",
+  legalComments: "eof",
+});

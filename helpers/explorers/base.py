@@ -23,7 +23,7 @@ class Explorer(anywidget.AnyWidget):
 def finite_array(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
     """Return `values` (array, tensor or lists) as float64 of the given shape.
 
-    In `shape`, an int is that size, a string any size ≥ 1. Raises ValueError for another shape, NaN, infinities.
+    In `shape`, an int is that size, a string any size ≥ 1. ValueError for another shape, NaN, infinity.
     """
     if hasattr(values, "detach"):  # a torch tensor, perhaps with a gradient
         values = values.detach().cpu()
@@ -46,7 +46,7 @@ def finite_array(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
 
 
 def attention_rows(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
-    """Return `values` as float64 weights; ValueError if one is negative or a row does not sum to 1 ± 0.001."""
+    """Return `values` as float64 weights; ValueError if one is negative or a row does not sum to 1 ± 1e-3."""
     weights = finite_array(name, values, shape)
     if weights.min() < 0:
         raise ValueError(f"{name}: got {weights.min():.4g} in shape {weights.shape}, expected none below 0")

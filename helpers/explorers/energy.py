@@ -69,7 +69,7 @@ class EnergyExplorer(Explorer):
         )
 
     def numbers(self) -> dict[str, np.ndarray]:
-        """The query's energies (n,), weights (n,) and output (2,); a key outside the window has energy −inf."""
+        """The energies (n,), weights (n,) and output (2,) of the query; energy −inf outside the window."""
         energies = self._energies(self.energy)
         weights = np.exp(energies - energies.max())
         weights /= weights.sum()

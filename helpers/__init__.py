@@ -1,0 +1,1 @@
+"""The small library behind the notebooks: one module a chapter, plus data, training, figures, exercises, explorers."""

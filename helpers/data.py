@@ -1,0 +1,168 @@
+"""Every data set of the book, one function each, with its source and licence."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from num2words import num2words
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Number words: translation pairs between real languages, without limit and with a known alignment.
+# Source: the num2words library (LGPL), which spells out any number in dozens of languages.
+# ---------------------------------------------------------------------------------------------------------------------
+
+SCALES = {"tausend": "thousand", "million": "million", "millionen": "million", "thousand": "thousand"}
+HUNDREDS = {"hundert", "hundred"}
+LARGEST_NUMBER = 999_999_999
+
+
+@lru_cache
+def _word_values(language: str) -> dict[str, int]:
+    """The words that stand for 1 to 19, 20, 30, …, 90, with their values."""
+    values = {num2words(n, lang=language): n for n in [*range(1, 20), *range(20, 100, 10)]}
+    return values | {"ein": 1, "eine": 1} if language == "de" else values
+
+
+@lru_cache
+def _german_pieces() -> re.Pattern:
+    """Matches the longest piece of a German number word."""
+    pieces = {*_word_values("de"), *SCALES, *HUNDREDS, "und"}
+    return re.compile("|".join(sorted(pieces, key=len, reverse=True)))
+
+
+def number_words(number: int, language: str) -> list[str]:
+    """`number` spelled out as tokens: whole words in English ("en"), word pieces in German ("de").
+
+    German writes a number below a million as one word. It is cut from left to right, always taking the longest known
+    piece: dreihundertfünfundvierzig → drei hundert fünf und vierzig.
+
+    Raises ValueError for a number outside 1 … 999,999,999 or another language.
+    """
+    if not 1 <= number <= LARGEST_NUMBER:
+        raise ValueError(f"number: got {number}, expected 1 to {LARGEST_NUMBER}")
+    if language not in ("de", "en"):
+        raise ValueError(f"language: got {language!r}, expected 'de' or 'en'")
+    words = num2words(number, lang=language).lower().replace(",", "").replace("-", " ").split()
+    if language == "en":
+        return words
+    return [piece for word in words for piece in _german_pieces().findall(word)]
+
+
+def _places(tokens: Sequence[str], language: str) -> list[tuple[str, str] | None]:
+    """For each token the place of the number that it spells, such as ("thousand", "tens"); None for und/and."""
+    values = _word_values(language)
+    places: list[tuple[str, str] | None] = []
+    scale, in_hundreds = "", False
+    for token in reversed(tokens):
+        if token in SCALES:
+            scale, in_hundreds = SCALES[token], False
+            places.append((scale, "scale"))
+        elif token in HUNDREDS:
+            in_hundreds = True
+            places.append((scale, "hundred"))
+        elif token not in values:
+            places.append(None)
+        elif in_hundreds:
+            places.append((scale, "hundreds"))
+        else:
+            places.append((scale, "tens" if values[token] >= 20 else "units"))
+    return places[::-1]
+
+
+def true_alignment(source: Sequence[str], target: Sequence[str]) -> list[set[int]]:
+    """For each English token the positions of the German tokens that say the same; an empty set for "and".
+
+    German puts units before tens (fünf und vierzig), English after (forty five): the true alignment crosses.
+    """
+    places = _places(source, "de")
+    return [{i for i, p in enumerate(places) if p is not None and p == q} for q in _places(target, "en")]
+
+
+@dataclass(frozen=True)
+class NumberPair:
+    """A number, spelled out in German (source) and in English (target)."""
+
+    number: int
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+def number_pair(number: int) -> NumberPair:
+    """`number` in German and in English. Raises ValueError as `number_words` does."""
+    return NumberPair(number, tuple(number_words(number, "de")), tuple(number_words(number, "en")))
+
+
+def number_pairs(train: int, test_per_digits: int, digits: Sequence[int] = range(1, 10), seed: int = 0):
+    """Training and held-out pairs that share no number.
+
+    Draws a number of digits, then a number of so many digits. Held out are `test_per_digits` numbers of each number of
+    digits from 4 on (there are too few shorter ones to spare any); the training set then draws `train` others, with
+    repetition. Returns (training pairs, held-out pairs).
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(d: int) -> int:
+        return int(torch.randint(10 ** (d - 1), 10**d, (), generator=generator))
+
+    held_out: dict[int, None] = {}  # a dict keeps the order
+    for d in (d for d in digits if d >= 4):
+        before = len(held_out)
+        while len(held_out) < before + test_per_digits:
+            held_out[draw(d)] = None
+    drawn = []
+    while len(drawn) < train:
+        number = draw(digits[int(torch.randint(len(digits), (), generator=generator))])
+        if number not in held_out:
+            drawn.append(number)
+    return [number_pair(n) for n in drawn], [number_pair(n) for n in held_out]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tokens to integers
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Vocabulary:
+    """Numbers the tokens. 0 pads, 1 begins and 2 ends a sequence."""
+
+    PAD, BEGIN, END = 0, 1, 2
+
+    def __init__(self, sequences: Iterable[Sequence[str]]):
+        self.tokens = [
+            "<pad>",
+            "<s>",
+            "</s>",
+            *sorted({token for sequence in sequences for token in sequence}),
+        ]
+        self._index = {token: i for i, token in enumerate(self.tokens)}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} tokens)"
+
+    def encode(self, sequence: Sequence[str]) -> list[int]:
+        """The tokens' numbers. Raises ValueError for an empty sequence or a token outside the vocabulary."""
+        if not sequence:
+            raise ValueError("sequence: got an empty sequence, expected at least one token")
+        for token in sequence:
+            if token not in self._index:
+                raise ValueError(f"sequence: got the token {token!r}, expected one of the {len(self)} known tokens")
+        return [self._index[token] for token in sequence]
+
+    def decode(self, indices: Iterable[int]) -> list[str]:
+        """The tokens up to the end mark, which is left out."""
+        tokens = []
+        for i in indices:
+            if i == self.END:
+                break
+            tokens.append(self.tokens[i])
+        return tokens
+
+    def batch(self, sequences: Sequence[Sequence[str]]) -> torch.Tensor:
+        """(B, T + 1) integers: each sequence with its end mark, padded to the longest, T."""
+        rows = [torch.tensor([*self.encode(sequence), self.END]) for sequence in sequences]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.PAD)

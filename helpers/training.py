@@ -1,0 +1,60 @@
+"""The book's one training loop: seeded, with a progress bar, safe to interrupt."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+
+@dataclass
+class History:
+    """What `fit` saw: the loss of every step, and the seconds it took."""
+
+    loss: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def fit(
+    model: nn.Module,
+    batch_loss: Callable[[torch.Generator], torch.Tensor],
+    steps: int,
+    learning_rate: float,
+    seed: int = 0,
+    description: str = "training",
+) -> History:
+    """Train `model` with Adam, a one-cycle learning rate (Smith 2018) and gradients clipped to norm 1.
+
+    batch_loss(generator): draws a batch with `generator` and returns its scalar loss.
+    learning_rate: the greatest one, reached after a tenth of the steps.
+    Interrupting the cell stops the training: the model stays as trained so far, and the history holds those steps.
+    Raises ValueError for steps < 1, and if the loss is not finite.
+    """
+    if steps < 1:
+        raise ValueError(f"steps: got {steps}, expected at least 1")
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+    history, start = History(), time.perf_counter()
+    model.train()
+    try:
+        for step in (bar := tqdm(range(steps), desc=description, leave=False)):
+            loss = batch_loss(generator)
+            if not torch.isfinite(loss):
+                raise ValueError(
+                    f"loss: got {loss.item()} at step {step}, expected a finite number; lower learning_rate"
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            history.loss.append(loss.item())
+            bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
+    except KeyboardInterrupt:
+        print(f"{description}: stopped after {len(history.loss)} of {steps} steps; the model is as trained so far")
+    history.seconds = time.perf_counter() - start
+    model.eval()
+    return history

@@ -1,0 +1,56 @@
+"""The training loop: it learns, repeats itself, and gives back what an interruption leaves."""
+
+import pytest
+import torch
+from torch import nn
+
+from helpers.training import fit
+
+
+def problem():
+    torch.manual_seed(0)
+    model, truth = nn.Linear(3, 1), torch.tensor([[1.0, -2.0, 0.5]])
+
+    def loss(generator):
+        x = torch.randn(16, 3, generator=generator)
+        return ((model(x) - x @ truth.T) ** 2).mean()
+
+    return model, loss
+
+
+def test_fit_learns_and_the_seed_decides():
+    histories = []
+    for seed in (0, 0, 1):
+        model, loss = problem()
+        histories.append(fit(model, loss, steps=200, learning_rate=0.1, seed=seed).loss)
+    assert len(histories[0]) == 200 and histories[0][-1] < 1e-3 * histories[0][0]
+    assert histories[0] == histories[1] != histories[2]
+
+
+def test_interruption_keeps_model_and_history(capsys):
+    model, loss = problem()
+    calls = []
+
+    def interrupted(generator):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return loss(generator)
+
+    before = model.weight.detach().clone()
+    history = fit(model, interrupted, steps=50, learning_rate=0.1, description="line")
+    assert len(history.loss) == 5 and not torch.equal(before, model.weight) and not model.training
+    assert "line: stopped after 5 of 50 steps" in capsys.readouterr().out
+
+
+def test_a_loss_that_is_not_finite_is_named():
+    model, _ = problem()
+    with pytest.raises(ValueError, match="loss: got nan at step 0, expected a finite number"):
+        fit(model, lambda generator: model.weight.sum() * torch.nan, steps=3, learning_rate=0.1)
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_steps(steps):
+    model, loss = problem()
+    with pytest.raises(ValueError, match=f"steps: got {steps}, expected at least 1"):
+        fit(model, loss, steps=steps, learning_rate=0.1)

@@ -76,7 +76,7 @@ class Seq2Seq(nn.Module):
         self.encoder, self.decoder = encoder, decoder
 
     def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Teacher forcing: source (B, S), target (B, T) → logits (B, T, tokens), each given the true tokens before it."""
+        """Teacher forcing: source (B, S), target (B, T) → logits (B, T, tokens), each given the true tokens so far."""
         states, summary = self.encoder(source)
         begin = target.new_full((len(target), 1), Vocabulary.BEGIN)
         previous = torch.cat([begin, target[:, :-1]], dim=1)

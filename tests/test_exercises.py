@@ -57,7 +57,7 @@ ATTEND = EVERY["attend"]
         (lambda q, k, v: 3.0, "attend returned float, expected a tensor of shape (3,)."),
         (lambda q, k, v: v, "attend returned shape (6, 3), expected (3,), given a tensor (4,)"),
         (lambda q, k, v: k @ v, "attend raised RuntimeError: "),
-        (lambda q, k, v: torch.ones(3), "attend returned [1.000, 1.000, 1.000], expected ["),
+        (lambda q, k, v: torch.ones(v.shape[1]), "attend returned [1.000, 1.000, 1.000], expected ["),
         (lambda q, k, v: v.zero_()[0], "attend changed its input"),
     ],
 )
@@ -75,7 +75,7 @@ def test_check_of_an_unknown_function():
 
 def cell(kind, name, source="old"):
     new = nbformat.v4.new_code_cell if kind == "stub" else nbformat.v4.new_markdown_cell
-    return new(source, metadata={"exercise": name, "tags": [f"exercise-{kind}"]})
+    return new(source, metadata={"tags": [f"exercise-{kind}-{name}"]})
 
 
 def test_sync_rewrites_the_exercise_cells_alone():
@@ -97,7 +97,9 @@ def test_sync_rewrites_the_exercise_cells_alone():
 
 
 def test_sync_of_an_unknown_exercise():
-    with pytest.raises(ValueError, match="exercise: got 'nothing' in a cell's metadata"):
+    with pytest.raises(
+        ValueError, match="tags: got 'exercise-stub-nothing', expected the name of an exercise: attend,"
+    ):
         sync(nbformat.v4.new_notebook(cells=[cell("stub", "nothing")]))
 
 

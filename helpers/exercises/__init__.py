@@ -1,16 +1,18 @@
 """Exercises that check themselves. The solution is the source: stub, answer and checks are all made from it.
 
 An exercise is a solution function, whose body stands between the two marker comments, and what belongs to it. `stub`
-and `answer` turn it into the notebook's cells, `sync` keeps a notebook's cells up to date, and `check` judges a reader's
-function: it tells the typical mistakes apart, because each is here as code with its own message.
+and `answer` turn it into the notebook's cells, `sync` keeps a notebook's cells up to date, and `check` judges a
+reader's function: it tells the typical mistakes apart, because each is here as code with its own message.
 Idea: scikit-learn-mooc (exercises generated from solutions), ARENA (checks that say what differs).
 """
 
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -147,22 +149,17 @@ def answer(exercise: Exercise) -> str:
 def sync(notebook):
     """Rewrite the exercise cells of `notebook` (an nbformat node) from the exercises, and return it.
 
-    A cell belongs to an exercise by its metadata: {"exercise": name, "tags": ["exercise-task" | "exercise-stub" |
-    "exercise-answer"]}. Raises ValueError for an unknown name.
+    A cell belongs to an exercise by a tag: exercise-task-NAME, exercise-stub-NAME or exercise-answer-NAME.
+    Raises ValueError for an unknown name.
     """
     known, numbers = exercises(), {}
     for cell in notebook.cells:
-        name = cell.metadata.get("exercise")
-        if name is None:
-            continue
-        if name not in known:
-            raise ValueError(f"exercise: got {name!r} in a cell's metadata, expected one of {', '.join(known)}")
-        numbers.setdefault(name, len(numbers) + 1)
-        kind = next(tag for tag in cell.metadata["tags"] if tag.startswith("exercise-"))
-        exercise = known[name]
-        cell.source = {
-            "exercise-task": lambda exercise=exercise, name=name: task(exercise, numbers[name]),
-            "exercise-stub": lambda exercise=exercise: stub(exercise),
-            "exercise-answer": lambda exercise=exercise: answer(exercise),
-        }[kind]()
+        for tag in cell.metadata.get("tags", []):
+            if match := re.fullmatch("exercise-(task|stub|answer)-(.*)", tag):
+                kind, name = match.groups()
+                if name not in known:
+                    raise ValueError(f"tags: got {tag!r}, expected the name of an exercise: {', '.join(known)}")
+                number = numbers.setdefault(name, len(numbers) + 1)
+                make = {"task": partial(task, number=number), "stub": stub, "answer": answer}[kind]
+                cell.source = make(known[name])
     return notebook

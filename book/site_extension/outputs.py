@@ -1,0 +1,58 @@
+"""MyST-NB mime plugins: Plotly figures become boxes of the page, explorers must have their stored state."""
+
+import json
+from html import escape
+
+from docutils import nodes
+from myst_nb.core.render import (
+    WIDGET_STATE_MIMETYPE,
+    WIDGET_VIEW_MIMETYPE,
+    MimeData,
+    NbElementRenderer,
+    sanitize_script_content,
+)
+
+PLOTLY_MIMETYPE = "application/vnd.plotly.v1+json"
+DEFAULT_HEIGHT = 450  # Plotly's own
+
+
+class PlotlyFigure:
+    """A figure says in `layout.meta.alt` what it shows, or the build warns; plotly-figures.js draws it."""
+
+    mime_priority_overrides = (("html", PLOTLY_MIMETYPE, 5),)
+
+    @staticmethod
+    def handle_mime(renderer: NbElementRenderer, data: MimeData, inline: bool) -> list[nodes.Node] | None:
+        """Return the figure's JSON in a box of its final height, or None for any other mime type."""
+        if inline or data.mime_type != PLOTLY_MIMETYPE:
+            return None
+        layout = data.content.get("layout", {})
+        alt = (layout.get("meta") or {}).get("alt", "")
+        if not alt:
+            message = f"cell {data.cell_index}: a Plotly figure without a text alternative in layout.meta.alt"
+            renderer.logger.warning(message, subtype="figure_alt", line=data.line)
+        renderer.add_js_file("plotly-figures", "plotly-figures.js", {"defer": "defer"})
+        content = sanitize_script_content(json.dumps(data.content))
+        html = (
+            f'<div class="pa-figure" role="img" aria-label="{escape(alt)}" '
+            f'style="min-height: {layout.get("height", DEFAULT_HEIGHT)}px">'
+            f'<script type="{PLOTLY_MIMETYPE}">{content}</script></div>'
+        )
+        return [nodes.raw(text=html, format="html")]
+
+
+class Explorer:
+    """The build warns of an explorer that would stay empty on the page; MyST-NB writes all others itself."""
+
+    mime_priority_overrides = ()
+
+    @staticmethod
+    def handle_mime(renderer: NbElementRenderer, data: MimeData, inline: bool) -> None:
+        """Look up the state that the notebook stores for the explorer."""
+        if data.mime_type != WIDGET_VIEW_MIMETYPE:
+            return
+        widgets = renderer.renderer.nb_client.nb_metadata.get("widgets", {})
+        model_id = data.content["model_id"]
+        if model_id not in widgets.get(WIDGET_STATE_MIMETYPE, {}).get("state", {}):
+            message = f"cell {data.cell_index}: an explorer without stored state; run `make refresh`"
+            renderer.logger.warning(message, subtype="explorer_state", line=data.line)

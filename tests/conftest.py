@@ -1,0 +1,28 @@
+"""Shared by the tests that look at pages: one Chromium, cut off from every host but this one."""
+
+import chromium
+import pytest
+
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-quic",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The Chromium that book/tools/chromium.py finds, started once."""
+    from playwright.sync_api import sync_playwright
+
+    path = chromium.installed()
+    assert path, "no Chromium: run `make test`, or set CHROMIUM to the path of one"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        yield browser
+        browser.close()

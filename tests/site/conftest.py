@@ -1,0 +1,54 @@
+"""The site, built once and served from one folder; pages that note what a reader must never meet."""
+
+import threading
+
+import build
+import pytest
+import serve
+from reading import new_page
+
+
+@pytest.fixture(scope="session")
+def clean_build():
+    """Build the site; says whether there was no warning."""
+    return build.build()
+
+
+@pytest.fixture(scope="session")
+def site(clean_build):
+    """The folder of the built site."""
+    return build.SITE
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """Serve folders: `serving(folder)` returns the address, which ends without a slash."""
+    servers = []
+
+    def start(folder):
+        server = serve.server(folder)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def address(site, serving):
+    """Where the built site is served."""
+    return serving(site)
+
+
+@pytest.fixture
+def page(browser, address):
+    """A fresh page; `page.goto("/book/intro.html")` opens one of the site.
+
+    At the end: no request to another host, no error on the console, no uncaught error.
+    """
+    page, problems = new_page(browser, address)
+    yield page
+    page.context.close()
+    assert problems == []

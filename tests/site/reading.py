@@ -1,0 +1,56 @@
+"""Read a page as the tests do: note its problems, scroll through it, measure it."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 375, "height": 720}}
+
+
+def new_page(browser, address):
+    """Return a page whose relative addresses start at `address`, and the list that gathers its problems."""
+    page = browser.new_context(base_url=address, viewport=SIZES["desktop"]).new_page()
+    problems = []
+
+    def on_request(request):
+        url = urlsplit(request.url)
+        if url.scheme not in ("blob", "data") and url.netloc != urlsplit(address).netloc:
+            problems.append(f"request to another host: {request.url}")
+
+    def on_console(message):
+        if message.type == "error":
+            problems.append(f"console: {message.text} {message.location.get('url', '')}")
+
+    page.on("request", on_request)
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: problems.append(f"uncaught: {error}"))
+    return page, problems
+
+
+def scroll_through(page):
+    """Open all that is folded and scroll to the end, so that everything which waits to be seen is drawn."""
+    page.evaluate(
+        """async () => {
+            document.querySelectorAll("article details").forEach((details) => { details.open = true; });
+            for (let y = 0; y < document.documentElement.scrollHeight; y += innerHeight / 2) {
+                scrollTo(0, y);
+                await new Promise(requestAnimationFrame);
+            }
+            scrollTo(0, 0);
+        }"""
+    )
+    drawn = "() => [...document.querySelectorAll('.pa-figure, .pa-explorer')].every((e) => e.dataset.ready)"
+    page.wait_for_function(drawn)
+
+
+def sideways(page):
+    """By how many pixels the page can be scrolled sideways."""
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+def violations(page):
+    """What axe-core finds, one line for each rule: its name, how often, where first and why."""
+    page.add_script_tag(path=AXE)
+    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    found = [(rule["id"], len(rule["nodes"]), rule["nodes"][0]) for rule in result["violations"]]
+    return [f"{name}, {count}×: {first['target']} {first['failureSummary']}" for name, count, first in found]

@@ -1,0 +1,134 @@
+"""The built site as a reader meets it, every page of it."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import build
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from reading import SIZES, scroll_through, sideways, violations
+
+CONFIG = yaml.safe_load((build.ROOT / "_config.yml").read_text())
+CONTENTS = yaml.safe_load((build.ROOT / "_toc.yml").read_text())
+SOURCES = [CONTENTS["root"], *(c["file"] for part in CONTENTS["parts"] for c in part["chapters"])]
+CHAPTERS = [source for source in SOURCES if source.startswith("notebooks/")]
+PAGES = [f"{source}.html" for source in SOURCES] + ["search.html"]
+CHAPTER = f"{CHAPTERS[0]}.html"
+MOST_KB = 600  # of one page, compressed, before the reader scrolls
+
+every_page = pytest.mark.parametrize("path", PAGES)
+
+
+def test_the_build_gives_no_warning(clean_build):
+    assert clean_build, build.LOG.read_text()
+
+
+def test_the_start_leads_to_the_first_page(page):
+    page.goto("/")
+    page.wait_for_url(f"**/{PAGES[0]}")
+
+
+@every_page
+def test_page_needs_no_other_host_and_no_excuse(page, path):
+    page.goto(f"/{path}")
+    scroll_through(page)  # the fixture then looks at requests, console and errors
+    assert page.locator("h1").count() == 1
+    assert page.locator(".katex-error").all_text_contents() == []
+
+
+@every_page
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_page_is_accessible(page, path, theme, size):
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size(SIZES[size])
+    page.goto(f"/{path}")
+    assert page.locator("html").get_attribute("data-theme") == theme
+    scroll_through(page)
+    assert violations(page) == []
+    assert sideways(page) == 0
+
+
+@every_page
+def test_page_is_light(page, path):
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    sizes = []
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    page.goto(f"/{path}", wait_until="networkidle")
+    assert 0 < sum(sizes) / 1000 <= MOST_KB
+
+
+@every_page
+def test_links_and_files_exist(site, path):
+    pages = {}
+
+    def soup(file):
+        if file not in pages:
+            pages[file] = BeautifulSoup(file.read_text(), "html.parser")
+        return pages[file]
+
+    missing = []
+    for element in soup(site / path).select("[href], [src]"):
+        url = urlsplit(element.get("href") or element.get("src") or "")
+        if url.scheme or url.netloc:
+            assert element.name == "a", f"{element} is fetched from another host"
+            continue
+        target = (site / path).parent / unquote(url.path) if url.path else site / path
+        is_there = target.is_file()
+        if is_there and url.fragment and target.suffix == ".html" and element.name == "a":
+            is_there = bool(soup(target.resolve()).find(id=unquote(url.fragment)))
+        if not is_there:
+            missing.append(element.get("href") or element.get("src"))
+    assert missing == []
+
+
+@every_page
+def test_style_sheets_find_their_files(site, path):
+    missing = []
+    for link in BeautifulSoup((site / path).read_text(), "html.parser").select("link[rel=stylesheet]"):
+        sheet = (site / path).parent / urlsplit(link["href"]).path
+        for url in re.findall(r"url\(['\"]?([^'\")]+)", sheet.read_text()):
+            if not url.startswith(("data:", "#")) and not (sheet.parent / urlsplit(url).path).is_file():
+                missing.append(f"{sheet.name}: {url}")
+    assert missing == []
+
+
+@every_page
+def test_pictures_say_what_they_show(site, path):
+    soup = BeautifulSoup((site / path).read_text(), "html.parser")
+    silent = [image["src"] for image in soup.select("article img") if Path(image.get("alt") or "x.x").suffix]
+    assert silent == []
+
+
+def test_search_finds_the_chapter(page):
+    page.goto("/search.html?q=alignment")
+    page.locator(f"#search-results a[href*='{CHAPTER}']").first.wait_for()
+
+
+def test_theme_button_makes_the_page_dark(page):
+    page.goto(f"/{CHAPTER}")
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    while page.locator("html").get_attribute("data-mode") != "dark":
+        page.locator(".theme-switch-button:visible").click()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert page.evaluate(background) != light
+    page.reload()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
+@pytest.mark.parametrize("source", CHAPTERS)
+def test_chapter_opens_elsewhere(site, source):
+    owner_and_name = urlsplit(CONFIG["repository"]["url"]).path
+    branch = CONFIG["repository"]["branch"]
+    soup = BeautifulSoup((site / f"{source}.html").read_text(), "html.parser")
+    links = {a["href"] for a in soup.select(".article-header-buttons a[href]")}
+    hub = f"https://mybinder.org/v2/gh{owner_and_name}/{branch}?urlpath=lab/tree/{source}.ipynb"
+    colab = f"https://colab.research.google.com/github{owner_and_name}/blob/{branch}/{source}.ipynb"
+    assert {hub, colab} <= links
+    download = next(link for link in links if link.endswith(".ipynb") and not urlsplit(link).netloc)
+    stored = (build.ROOT / f"{source}.ipynb").read_bytes()
+    assert (site / f"{source}.html").parent.joinpath(download).read_bytes() == stored

@@ -47,9 +47,7 @@ class AttentionMap:
             store("expected", words("expected", self.expected))
         if self.truth is not None:
             if len(self.truth) != len(self.queries):
-                raise ValueError(
-                    f"truth: got {len(self.truth)} sets, expected {len(self.queries)}, one per query"
-                )
+                raise ValueError(f"truth: got {len(self.truth)} sets, expected {len(self.queries)}, one per query")
             for row, indices in enumerate(self.truth):
                 for index in indices:
                     within(f"truth[{row}]", index, 0, len(self.keys) - 1)

@@ -34,8 +34,7 @@ def finite_array(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
         got = type(values).__name__
         raise ValueError(f"{name}: got {got}, expected numbers of shape ({wanted})") from error
     fits = array.ndim == len(shape) and all(
-        size == want if isinstance(want, int) else size >= 1
-        for size, want in zip(array.shape, shape, strict=True)
+        size == want if isinstance(want, int) else size >= 1 for size, want in zip(array.shape, shape, strict=True)
     )
     if not fits:
         raise ValueError(f"{name}: got shape {array.shape}, expected ({wanted}), each at least 1")

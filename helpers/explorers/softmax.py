@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import traitlets
 
-from helpers.explorers.base import HERE, Explorer, finite_array, within
+from helpers.explorers.base import HERE, Explorer, finite_array, one_of, within
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -17,6 +17,7 @@ class SoftmaxExplorer(Explorer):
     scores  (draws, widths, keys): the dot products of a random query with random keys, for every width
     widths  the widths, each above the one before
     width   the index of the chosen one in `widths`;  draw: the index of the chosen draw
+    curve   what the chart shows against the width: "entropy" or "gradient" (the norm of the Jacobian)
 
     Raises ValueError for NaN, wrong shapes and widths that do not rise.
     """
@@ -29,7 +30,7 @@ class SoftmaxExplorer(Explorer):
     temperature = traitlets.Float().tag(sync=True)
     scaled = traitlets.Bool().tag(sync=True)
     draw = traitlets.Int().tag(sync=True)
-    curve = traitlets.Unicode("entropy").tag(sync=True)
+    curve = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self,
@@ -39,13 +40,12 @@ class SoftmaxExplorer(Explorer):
         temperature: float = 1.0,
         scaled: bool = False,
         draw: int = 0,
+        curve: str = "entropy",
         label: str = "Softmax of dot products of growing width",
     ):
         widths = finite_array("widths", widths, ("widths",)).astype(int).tolist()
         if widths[0] < 1 or any(wide <= narrow for narrow, wide in pairwise(widths)):
-            raise ValueError(
-                f"widths: got {widths}, expected whole numbers from 1, each above the one before"
-            )
+            raise ValueError(f"widths: got {widths}, expected whole numbers from 1, each above the one before")
         scores = finite_array("scores", scores, ("draws", len(widths), "keys"))
         super().__init__(
             _scores=scores.astype("<f4").tobytes(),
@@ -55,6 +55,7 @@ class SoftmaxExplorer(Explorer):
             temperature=temperature,
             scaled=scaled,
             draw=draw,
+            curve=curve,
             label=label,
         )
 
@@ -74,6 +75,10 @@ class SoftmaxExplorer(Explorer):
     @traitlets.validate("draw")
     def _check_draw(self, proposal) -> int:
         return within("draw", proposal.value, 0, self._shape[0] - 1)
+
+    @traitlets.validate("curve")
+    def _check_curve(self, proposal) -> str:
+        return one_of("curve", proposal.value, ["entropy", "gradient"])
 
     @traitlets.validate("temperature")
     def _check_temperature(self, proposal) -> float:

@@ -37,7 +37,7 @@ class Panel {
     this.root = h("div", { class: "pa-panel", role: "group", "aria-label": map.name }, h("p", { class: "pa-title" }, map.name));
     if (map.expected != null) {
       const count = number();
-      write(count, `${right} of ${map.queries.length}`);
+      write(count, `${right} of ${Math.max(map.queries.length, map.expected.length)}`);
       this.root.append(h("p", { class: "pa-note" }, count, " tokens right"));
     }
     if (map.note) this.root.append(h("p", { class: "pa-note" }, map.note));
@@ -110,22 +110,28 @@ class Panel {
     return view === "lines" ? Math.floor((y / height) * this.map.queries.length) : Math.floor((y - top) / row);
   }
 
-  /** Everything that the chosen step does not change. Returns how many weights are drawn. */
-  paint(view, temperature, width, theme) {
-    if (!this.map.attends) return 0;
-    const { keys, queries, truth } = this.map;
+  /** Find room for everything in a view. */
+  lay(view, width, theme) {
+    if (!this.map.attends) return;
     this.theme = theme;
+    this.geometry = this.#place(view, width, theme);
+    this.plain = fit(this.base, width, this.geometry.height);
+    this.strong = fit(this.top, width, this.geometry.height);
+  }
+
+  /** Everything that the chosen step does not change. Returns how many weights are drawn. */
+  paint(temperature) {
+    if (!this.map.attends) return 0;
+    const { keys, queries, truth } = this.map, { view, width, height } = this.geometry;
     this.rows = queries.map((_, step) =>
       softmax(this.logits.subarray(step * keys.length, (step + 1) * keys.length), temperature));
-    this.geometry = this.#place(view, width, theme);
-    const context = fit(this.base, width, this.geometry.height);
-    this.overlay = fit(this.top, width, this.geometry.height);
     if (truth) {
-      const hits = truth.map((indices, step) => (indices.length ? indices.includes(greatest(this.rows[step])) : null));
-      const asked = hits.filter((hit) => hit != null);
-      write(this.facts[3], `${asked.filter(Boolean).length} of ${asked.length}`);
+      const asked = this.rows.filter((_, step) => truth[step].length).length;
+      const hit = this.rows.filter((row, step) => truth[step].includes(greatest(row))).length;
+      write(this.facts[3], `${hit} of ${asked}`);
     }
-    return view === "lines" ? this.#paintLines(context) : this.#paintMatrix(context);
+    this.plain.clearRect(0, 0, width, height);
+    return view === "lines" ? this.#paintLines(this.plain) : this.#paintMatrix(this.plain);
   }
 
   #paintMatrix(context) {
@@ -220,7 +226,7 @@ class Panel {
   #order(step) { return [...this.rows[step].keys()].sort((a, b) => this.rows[step][b] - this.rows[step][a]); }
 
   #emphasise(step) {
-    const context = this.overlay, { theme } = this, { view, left, top, cell, row, width, height, keyLabels } = this.geometry;
+    const context = this.strong, { theme } = this, { view, left, top, cell, row, width, height, keyLabels } = this.geometry;
     context.clearRect(0, 0, width, height);
     if (step == null) return;
     const best = greatest(this.rows[step]);
@@ -304,9 +310,13 @@ function render(context) {
   return frame.start((changed) => {
     if (changed("example")) build();
     if (changed("theme", "example")) theme = colours(frame.root);
-    if (changed("example", "temperature", "view", "size", "theme")) {
-      const view = frame.get("view"), width = panels[0].root.clientWidth;
-      const count = panels.reduce((sum, panel) => sum + panel.paint(view, frame.get("temperature"), width, theme), 0);
+    const view = frame.get("view");
+    if (changed("example", "view", "size", "theme")) {
+      const width = panels[0].root.clientWidth;
+      for (const panel of panels) panel.lay(view, width, theme);
+    }
+    if (changed("example", "view", "size", "theme", "temperature")) {
+      const count = panels.reduce((sum, panel) => sum + panel.paint(frame.get("temperature")), 0);
       const all = panels.reduce((sum, { map }) => sum + (map.attends ? map.queries.length * map.keys.length : 0), 0);
       write(drawn, view === "lines" ? `${count} of ${all} weights as lines (≥ ${FAINT}); thickness = weight` : `${all} weights`);
       scale.hidden = view === "lines";

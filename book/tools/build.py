@@ -1,7 +1,6 @@
 """Build the site into _build/html with every warning an error: `build.py`. The log is _build/build.log."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -22,8 +21,7 @@ def run(source: Path, output: Path, log: Path) -> bool:
     shutil.rmtree(output / "_build" / "html", ignore_errors=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as stream:
-        environment = {**os.environ, "NO_COLOR": "1"}
-        return not subprocess.run(command, stdout=stream, stderr=stream, env=environment).returncode
+        return not subprocess.run(command, stdout=stream, stderr=stream).returncode
 
 
 def fingerprint() -> str:

@@ -34,7 +34,7 @@ def test_the_start_leads_to_the_first_page(page):
 def test_page_needs_no_other_host_and_no_excuse(page, path):
     page.goto(f"/{path}")
     scroll_through(page)  # the fixture then looks at requests, console and errors
-    assert page.locator("h1").count() == 1
+    assert page.locator("article h1").count() == 1
     assert page.locator(".katex-error").all_text_contents() == []
 
 

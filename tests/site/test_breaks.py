@@ -1,0 +1,159 @@
+"""Pages broken on purpose, in one small book: each break must be met, by the build or by what reads the page."""
+
+import build
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from reading import new_page, scroll_through, sideways
+
+STATE = "application/vnd.jupyter.widget-state+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
+ESM = """
+function render({ model, el }) {
+  el.innerHTML = `<section class="pa-explorer" data-ready="true" aria-label="A number">${model.get("n")}</section>`;
+}
+export default { render };
+"""
+
+
+def shows(data):
+    """A code cell with one output."""
+    return new_code_cell("figure", execution_count=1, outputs=[new_output("display_data", data)])
+
+
+def figure(layout):
+    """A cell that shows a Plotly figure."""
+    return shows({"application/vnd.plotly.v1+json": {"data": [{"x": [1, 2], "y": [2, 1]}], "layout": layout}})
+
+
+def sound():
+    """A notebook that has one of everything and nothing wrong."""
+    cells = [
+        new_markdown_cell("# A page\n\nAn equation: $a^2$."),
+        figure({"meta": {"alt": "A line falls."}}),
+        shows({VIEW: {"model_id": "number", "version_major": 2, "version_minor": 0}}),
+    ]
+    model = {
+        "model_module": "anywidget",
+        "model_module_version": "~0.9.*",
+        "model_name": "AnyModel",
+        "state": {"_esm": ESM, "n": 42},
+    }
+    state = {"version_major": 2, "version_minor": 0, "state": {"number": model}}
+    language = {"name": "python", "pygments_lexer": "ipython3"}
+    return new_notebook(cells=cells, metadata={"widgets": {STATE: state}, "language_info": language})
+
+
+def without_state():
+    notebook = sound()
+    del notebook.metadata.widgets[STATE]["state"]["number"]
+    return notebook
+
+
+def with_broken_code():
+    notebook = sound()
+    notebook.metadata.widgets[STATE]["state"]["number"]["state"]["_esm"] = "export default {"
+    return notebook
+
+
+def and_also(cell):
+    notebook = sound()
+    notebook.cells.append(cell)
+    return notebook
+
+
+NOTEBOOKS = {
+    "sound": sound(),
+    "without_state": without_state(),
+    "with_broken_code": with_broken_code(),
+    "unknown_mime_type": and_also(shows({"application/x-nobody-knows": "?"})),
+    "without_alt": and_also(figure({})),
+    "foreign": and_also(new_markdown_cell('<img src="https://example.org/picture.png" alt="A picture">')),
+    "wide": and_also(new_markdown_cell('<div style="width: 2000px">wide</div>')),
+}
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory, serving):
+    """The notebooks as a book with the real one's settings: whether it built clean, its log, its address."""
+    folder = tmp_path_factory.mktemp("book")
+    for name in ["_config.yml", "book", "node_modules"]:
+        (folder / name).symlink_to(build.ROOT / name)
+    for name, notebook in NOTEBOOKS.items():
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    root, *others = NOTEBOOKS
+    contents = {"format": "jb-book", "root": root, "chapters": [{"file": name} for name in others]}
+    (folder / "_toc.yml").write_text(yaml.safe_dump(contents))
+    clean = build.run(folder, folder, folder / "log")
+    return clean, (folder / "log").read_text(), serving(folder / "_build" / "html")
+
+
+@pytest.fixture
+def warnings(book):
+    """The build's warnings about a page; the build as a whole was not clean."""
+    clean, log, _ = book
+    assert not clean
+    return lambda name: [line for line in log.splitlines() if f"{name}.ipynb" in line and "WARNING" in line]
+
+
+@pytest.fixture
+def read(browser, book):
+    """Open a page and scroll through it; returns it and its problems."""
+    page, problems = new_page(browser, book[2])
+
+    def open_page(name):
+        page.goto(f"/{name}.html")
+        scroll_through(page)
+        return page, problems
+
+    yield open_page
+    page.context.close()
+
+
+def test_a_sound_page_has_no_problem(warnings, read):
+    assert warnings("sound") == []
+    page, problems = read("sound")
+    assert problems == [] and sideways(page) == 0
+    assert page.locator(".pa-explorer").inner_text() == "42"
+    assert page.get_by_role("img", name="A line falls.").count() == 1
+
+
+def test_a_figure_takes_the_colours_of_the_theme(read):
+    page, _ = read("sound")
+    colour = "document.querySelector('.pa-figure')._fullLayout.font.color"
+    light = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"{colour} !== '{light}'")
+
+
+def test_an_explorer_without_stored_state_fails_the_build(warnings):
+    (warning,) = warnings("without_state")
+    assert "an explorer without stored state" in warning
+
+
+def test_an_unknown_mime_type_fails_the_build(warnings):
+    (warning,) = warnings("unknown_mime_type")
+    assert "application/x-nobody-knows" in warning
+
+
+def test_a_figure_without_a_text_alternative_fails_the_build(warnings):
+    (warning,) = warnings("without_alt")
+    assert "without a text alternative" in warning
+
+
+def test_a_file_from_another_host_is_noticed(warnings, read):
+    assert warnings("foreign") == []
+    _, problems = read("foreign")
+    assert "request to another host: https://example.org/picture.png" in problems
+
+
+def test_a_broken_explorer_is_noticed(warnings, read):
+    assert warnings("with_broken_code") == []
+    _, problems = read("with_broken_code")
+    assert any(problem.startswith("console:") for problem in problems)
+
+
+def test_a_page_that_scrolls_sideways_is_noticed(read):
+    page, _ = read("wide")
+    assert sideways(page) > 0

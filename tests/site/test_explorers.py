@@ -1,0 +1,369 @@
+"""Every explorer, on every page, in a real browser: it draws, and whatever a reader can move moves it."""
+
+import json
+from pathlib import Path
+
+import gallery
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+from reading import new_page
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = "application/vnd.jupyter.widget-state+json"
+NUMBERS = "output.pa-number"
+# Left out of the compared pictures: numbers, and bars that stand for them.
+PICTURE_ONLY = ".pa-number, .pa-facts, .pa-bars, .pa-note { visibility: hidden !important }"
+
+
+def stored_on(path):
+    """The explorers that a notebook stores: {name: state}."""
+    notebook = json.loads(path.read_text())
+    return notebook["metadata"].get("widgets", {}).get(STATE, {"state": {}})["state"]
+
+
+PAGES = {path.stem: stored_on(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+KINDS = {name: type(widget).__name__ for name, widget in gallery.explorers().items()}
+CASES = [("gallery", place, kind) for place, kind in enumerate(KINDS.values())] + [
+    (page, place, model["state"]["_anywidget_id"].rpartition(".")[2])
+    for page, models in PAGES.items()
+    for place, model in enumerate(models.values())
+]
+
+
+def cases(*kinds):
+    """Parametrise over the explorers of these kinds, or of all kinds, on all pages."""
+    chosen = [case for case in CASES if not kinds or case[2] in kinds]
+    return pytest.mark.parametrize(
+        ("where", "place", "kind"), chosen, ids=[f"{where}-{place}-{kind}" for where, place, kind in chosen]
+    )
+
+
+@pytest.fixture(scope="session")
+def gallery_address(serving, tmp_path_factory):
+    """Where the gallery is served."""
+    folder = tmp_path_factory.mktemp("gallery")
+    gallery.write(folder, gallery.explorers())
+    return serving(folder)
+
+
+@pytest.fixture
+def explorer(request, browser, where, place, kind):
+    """The explorer on its page, drawn; at the end, no error and no request to another host."""
+    on_site = where != "gallery"
+    address = request.getfixturevalue("address" if on_site else "gallery_address")
+    page, problems = new_page(browser, address)
+    page.goto(f"/notebooks/{where}.html" if on_site else "/index.html")
+    root = page.locator(".pa-explorer").nth(place)
+    expect(root).to_have_attribute("data-explorer", kind)
+    expect(root).to_have_attribute("data-ready", "true")
+    yield root
+    page.context.close()
+    assert problems == []
+
+
+def numbers(root):
+    return root.locator(NUMBERS).all_inner_texts()
+
+
+def picture(root):
+    """The pixels of the drawing, as PNG bytes."""
+    return root.locator(".pa-picture").screenshot(style=PICTURE_ONLY, animations="disabled")
+
+
+def value(text):
+    """The first number in a text."""
+    return float(text.replace("−", "-").replace("∞", "inf").strip("(").split(" ")[0].rstrip(","))
+
+
+def slide(control, to):
+    """Put a slider at a position, as a drag would."""
+    control.evaluate("(input, to) => { input.value = to; input.dispatchEvent(new Event('input')); }", to)
+    return float(control.input_value())
+
+
+def state(root):
+    """The stored state of an explorer: its traits, and its binary data as bytes."""
+    found = root.evaluate(
+        """(root, [state, view]) => {
+            const script = (type) => [...document.querySelectorAll(`script[type="${type}"]`)];
+            const place = [...document.querySelectorAll('.pa-explorer')].indexOf(root);
+            const id = JSON.parse(script(view)[place].textContent).model_id;
+            const model = script(state).map((s) => JSON.parse(s.textContent).state[id]).find(Boolean);
+            const bytes = (text) => [...atob(text)].map((c) => c.charCodeAt(0));
+            return [model.state, (model.buffers ?? []).map(({ path, data }) => [path[0], bytes(data)])];
+        }""",
+        [STATE, STATE.replace("state", "view")],
+    )
+    return found[0] | {trait: bytes(data) for trait, data in found[1]}
+
+
+def softmax(logits, temperature=1.0):
+    with np.errstate(invalid="ignore"):
+        grown = np.exp((logits - logits.max()) / temperature)
+    return grown / grown.sum()
+
+
+# --- all explorers --------------------------------------------------------------------------------------------
+
+
+@cases()
+def test_it_keeps_the_contract(explorer):
+    assert explorer.get_attribute("aria-label")
+    assert explorer.locator(".pa-summary[aria-live=polite]").inner_text().strip()
+    assert numbers(explorer)
+    assert explorer.locator(".pa-picture").bounding_box()["height"] > 100
+    controls = explorer.locator("input, select, button")
+    assert controls.count() > 1
+    assert controls.evaluate_all("all => all.every((each) => each.dataset.lmSuppressShortcuts === 'true')")
+    assert explorer.locator("input, select").evaluate_all("all => all.every((each) => each.labels.length)")
+    ready = explorer.page.evaluate("performance.getEntriesByName('explorer-ready').length")
+    assert 1 <= ready <= explorer.page.locator(".pa-explorer").count()
+
+
+def moves(control):
+    """The keys that move a control to its other positions, one list for each."""
+    if control.get_attribute("type") == "checkbox":
+        return [[" "]]
+    if control.get_attribute("type") == "range":
+        at_end = control.input_value() == control.get_attribute("max")
+        return [["ArrowLeft", "Home"] if at_end else ["ArrowRight", "End"]]
+    chosen = control.evaluate("select => select.selectedIndex")
+    return [["Home", *["ArrowDown"] * to] for to in range(control.locator("option").count()) if to != chosen]
+
+
+@cases("AttentionExplorer", "ImageAttentionExplorer", "EnergyExplorer", "SoftmaxExplorer")
+def test_every_control_moves_picture_and_number_by_keyboard(explorer):
+    reset = explorer.get_by_role("button", name="Reset")
+    before, drawing = numbers(explorer), picture(explorer)
+    assert picture(explorer) == drawing, "the picture is still until a control moves it"
+    controls = [c for c in explorer.locator(".pa-controls").locator("input, select").all() if c.is_visible()]
+    assert len(controls) >= 3
+    for control in controls:
+        name = control.evaluate("control => control.labels[0].textContent")
+        for keys in moves(control):
+            control.focus()
+            for key in keys:
+                shown = numbers(explorer)
+                control.press(key)
+                assert numbers(explorer) != shown or key == "Home", f"{name}: {key} changes a number"
+            assert numbers(explorer) != before, f"{name}: a number changes"
+            assert picture(explorer) != drawing, f"{name}: the picture changes"
+            reset.click()
+            assert numbers(explorer) == before, f"{name}: reset brings it back"
+    assert picture(explorer) == drawing
+
+
+@cases()
+def test_it_follows_the_theme(explorer):
+    light = picture(explorer)
+    explorer.page.evaluate(
+        """() => {
+            const set = (name, value) => document.documentElement.style.setProperty(name, value);
+            set('--pst-color-text-base', '#eee'); set('--pst-color-background', '#111');
+            document.documentElement.dataset.theme = 'dark';
+        }"""
+    )
+    assert picture(explorer) != light
+
+
+@cases()
+def test_it_fits_a_phone(explorer):
+    explorer.page.set_viewport_size({"width": 375, "height": 720})
+    explorer.page.wait_for_function("() => !document.getAnimations().length")
+    explorer.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    inside = """root => [...root.querySelectorAll('canvas, svg, table, input, select, button')].every((each) =>
+        each.getBoundingClientRect().right <= root.getBoundingClientRect().right + 0.5)"""
+    assert explorer.evaluate(inside)
+
+
+# --- each kind ------------------------------------------------------------------------------------------------
+
+
+@cases("AttentionExplorer")
+def test_pointing_at_a_row_makes_it_the_query(explorer):
+    canvas = explorer.locator(".pa-map canvas").last
+    for view in ("matrix", "lines"):
+        explorer.get_by_label("View").select_option(view)
+        step = explorer.locator("input[type=range]").first
+        step.press("Home")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        before = numbers(explorer)
+        canvas.hover(position={"x": box["width"] / 2, "y": box["height"] - 8})
+        last = int(step.input_value())
+        assert last >= 1 and numbers(explorer) != before
+        canvas.click(position={"x": box["width"] / 2, "y": box["height"] * 0.6})
+        assert int(step.input_value()) < last
+
+
+@cases("AttentionExplorer")
+def test_temperature_is_a_softmax(explorer):
+    stored = state(explorer)
+    example = next(e for e in stored["_examples"] if e["name"] == stored["example"])
+    logits = np.frombuffer(stored["_weights"], "<f2").astype(float)
+    place = 0
+    for other in stored["_examples"]:
+        if other is example:
+            break
+        place += sum(len(m["queries"]) * len(m["keys"]) for m in other["maps"] if m["attends"])
+    slider = explorer.get_by_label("Temperature")
+    for position in (-0.5, 0, 0.4):
+        slide(slider, position)
+        at, panels = place, explorer.locator(".pa-panel")
+        for number, panel in enumerate(example["maps"]):
+            if not panel["attends"]:
+                continue
+            size = len(panel["keys"])
+            rows = logits[at : at + len(panel["queries"]) * size].reshape(-1, size)
+            at += rows.size
+            if stored["step"] >= len(rows):
+                continue
+            weights = softmax(rows[stored["step"]], 10**position)
+            shown = [value(text) for text in panels.nth(number).locator(".pa-bars output").all_inner_texts()]
+            kept = np.sort(np.argsort(-weights, kind="stable")[:8]) if size > 8 else np.arange(size)
+            expected = [*weights[kept], *([1 - weights[kept].sum()] if size > 8 else [])]
+            assert np.allclose(shown, expected, atol=6e-4)
+            facts = [value(t) for t in panels.nth(number).locator(".pa-facts output").all_inner_texts()[:2]]
+            entropy = -sum(w * np.log2(w) for w in weights if w > 0)
+            assert np.allclose(facts, [entropy, weights.max()], atol=6e-3)
+
+
+@cases("ImageAttentionExplorer")
+def test_a_patch_is_chosen_by_pointer_and_arrows(explorer):
+    rows, columns = state(explorer)["_grid"]
+    slider = explorer.get_by_role("slider", name="Patch")
+    for canvas in explorer.locator("canvas").all():
+        box = canvas.bounding_box()
+        at = {"x": box["width"] * 1.5 / columns, "y": box["height"] * 0.5 / rows}
+        canvas.click(position=at)
+        assert slider.input_value() == "1"
+        slider.press("ArrowDown")
+        assert slider.input_value() == str(1 + columns)
+        slider.press("ArrowUp")
+        slider.press("ArrowUp")
+        assert slider.input_value() == "1"
+        slider.press("End")
+
+
+@cases("EnergyExplorer")
+def test_the_query_can_be_dragged(explorer):
+    handle = explorer.locator(".pa-handle")
+    handle.scroll_into_view_if_needed()
+    before = numbers(explorer), picture(explorer)
+    box = handle.bounding_box()
+    mouse = explorer.page.mouse
+    mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    mouse.down()
+    mouse.move(box["x"] - 20, box["y"] + 50, steps=4)
+    mouse.up()
+    assert numbers(explorer) != before[0] and picture(explorer) != before[1]
+    moved = [float(explorer.get_by_label(f"Query {axis}").input_value()) for axis in "xy"]
+    assert moved[0] < state(explorer)["query"][0] and moved[1] < state(explorer)["query"][1]
+    mouse.move(box["x"] + 60, box["y"])
+    assert [float(explorer.get_by_label(f"Query {axis}").input_value()) for axis in "xy"] == moved
+
+
+def energies(name, q, keys, parameters, centre, sigma):
+    """The energies of the query with each key, in numpy."""
+    if name == "cosine":
+        lengths = np.linalg.norm(q) * np.linalg.norm(keys, axis=1)
+        return np.where(lengths > 0, keys @ q / np.where(lengths > 0, lengths, 1), 0)
+    if name == "dot":
+        return keys @ q
+    if name == "scaled_dot":
+        return keys @ q / np.sqrt(2)
+    if name == "general":
+        return np.einsum("a,ab,ib->i", q, np.array(parameters["general"]["W"]), keys)
+    if name == "additive":
+        w_q, w_k, v = (np.array(parameters["additive"][part]) for part in ("W_q", "W_k", "v"))
+        return np.tanh(w_q @ q + np.einsum("hb,ib->ih", w_k, keys)) @ v
+    away = np.arange(len(keys)) - centre
+    base = energies(parameters["local"]["base"], q, keys, parameters, centre, sigma)
+    return np.where(np.abs(away) > 2 * sigma, -np.inf, base - away**2 / (2 * sigma**2))
+
+
+@cases("EnergyExplorer")
+@pytest.mark.parametrize("name", ["cosine", "dot", "scaled_dot", "general", "additive", "local"])
+def test_energies_are_numpys_to_three_decimals(explorer, name):
+    stored = state(explorer)
+    keys, values = np.array(stored["_keys"]), np.array(stored["_values"])
+    explorer.get_by_label("Energy function").select_option(name)
+    centre, sigma = stored["centre"], stored["sigma"]
+    if name == "local":
+        before = picture(explorer), numbers(explorer)
+        centre = slide(explorer.get_by_label("Position p"), 1.3)
+        sigma = slide(explorer.get_by_label("Width σ"), 0.8)
+        assert picture(explorer) != before[0] and numbers(explorer) != before[1]
+    else:
+        expect(explorer.get_by_label("Position p")).to_be_hidden()
+    for x, y in ((1, 0.5), (-0.7, 1.2), (0, 0)):
+        q = np.array([slide(explorer.get_by_label(f"Query {a}"), to) for a, to in (("x", x), ("y", y))])
+        expected = energies(name, q, keys, stored["_parameters"], centre, sigma)
+        weights = softmax(expected)
+        shown = [value(text) for text in explorer.locator(".pa-energies output").all_inner_texts()]
+        assert np.allclose(shown[::2], expected, atol=6e-4)
+        assert np.allclose(shown[1::2], weights, atol=6e-4)
+        output = explorer.locator(".pa-facts output").first.inner_text().strip("()").split(", ")
+        assert np.allclose([value(part) for part in output], weights @ values, atol=6e-4)
+
+
+@cases("SoftmaxExplorer")
+def test_softmax_numbers(explorer):
+    stored = state(explorer)
+    scores = np.frombuffer(stored["_scores"], "<f4").reshape(stored["_shape"]).astype(float)
+    width = int(slide(explorer.get_by_role("slider", name="Key width"), 3))
+    slide(explorer.get_by_label("Temperature"), 0.2)
+    explorer.get_by_label("Random draw").select_option(value="1")
+    explorer.get_by_label("Chart").select_option("gradient")
+    means = {}
+    for scaled in (False, True):
+        scale = 10**0.2 * (stored["_widths"][width] ** 0.5 if scaled else 1)
+        rows = [softmax(scores[draw, width], scale) for draw in range(len(scores))]
+        sizes = [np.linalg.norm(np.diag(row) - np.outer(row, row)) for row in rows]
+        explorer.get_by_label("Divide").set_checked(scaled)
+        shown = [value(text) for text in explorer.locator(".pa-facts output").all_inner_texts()]
+        entropy = -(rows[1] * np.log2(rows[1])).sum()
+        means[scaled] = np.mean(sizes)
+        assert np.allclose(shown[:3], [entropy, rows[1].max(), sizes[1]], atol=6e-4)
+    assert np.allclose(shown[3:], [means[False], means[True]], atol=6e-4)
+
+
+@cases("Quiz")
+def test_quiz_by_keyboard(explorer):
+    questions = state(explorer)["_questions"]
+    again = explorer.get_by_role("button", name="Try again")
+    expect(again).to_be_hidden()
+    for index, question in enumerate(questions):
+        fieldset = explorer.locator("fieldset").nth(index)
+        radios = fieldset.get_by_role("radio")
+        radios.first.focus()
+        radios.first.press(" ")
+        for place, option in enumerate(question["options"]):
+            if place:
+                radios.nth(place - 1).press("ArrowDown")
+            expect(radios.nth(place)).to_be_checked()
+            verdict = fieldset.locator(".pa-verdict")
+            expect(verdict).to_contain_text("✓" if option["correct"] else "✗")
+            expect(verdict).to_contain_text(option["why"].replace("`", ""))
+        right = next(place for place, option in enumerate(question["options"]) if option["correct"])
+        fieldset.locator("label").nth(right).click()
+        assert numbers(explorer) == [f"{index + 1} of {len(questions)}"]
+    again.click()
+    assert numbers(explorer) == [f"0 of {len(questions)}"]
+    expect(explorer.locator(".pa-verdict").first).to_be_empty()
+
+
+# --- the loader -----------------------------------------------------------------------------------------------
+
+
+def test_an_explorer_without_stored_state_says_so(browser, serving, tmp_path):
+    shown = gallery.explorers()
+    gallery.write(tmp_path, {"gone": None, "quiz": shown["quiz"]})
+    page, problems = new_page(browser, serving(tmp_path))
+    page.goto("/index.html")
+    expect(page.locator(".pa-missing")).to_have_text("This control has no stored state on this page. "
+        "Open the chapter in Binder or Colab to use it.")  # fmt: skip
+    expect(page.locator(".pa-explorer[data-ready]")).to_have_count(1)  # the others are not held up
+    page.context.close()
+    assert len(problems) == 1 and "no stored state for widget gone" in problems[0]

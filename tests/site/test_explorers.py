@@ -314,7 +314,7 @@ def test_softmax_numbers(explorer):
     scores = np.frombuffer(stored["_scores"], "<f4").reshape(stored["_shape"]).astype(float)
     width = int(slide(explorer.get_by_role("slider", name="Key width"), 3))
     slide(explorer.get_by_label("Temperature"), 0.2)
-    explorer.get_by_label("Random draw").select_option(value="1")
+    explorer.get_by_label("Random draw").select_option(index=1)
     explorer.get_by_label("Chart").select_option("gradient")
     means = {}
     for scaled in (False, True):

@@ -12,13 +12,14 @@ import re
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbval.plugin import get_sanitize_patterns
+
+from helpers import exercises
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the strict comparison ignores is not stored either, so both read the same rules.
@@ -31,7 +32,7 @@ AT_A_TIME = 2
 
 
 class RefreshError(Exception):
-    """A notebook did not run to its end; the message says where."""
+    """A notebook could not be refreshed; the message says why."""
 
 
 async def run(notebook, folder):
@@ -96,12 +97,15 @@ def without_noise(text):
 
 
 async def refresh(path):
-    """Execute the notebook at `path` and write it back; a notebook that fails is left as it was."""
-    notebook = nbformat.read(path, as_version=4)
-    if find_spec("helpers.exercises"):
-        from helpers import exercises
+    """Make the exercises of the notebook at `path` anew, execute it and write it back.
 
-        notebook = exercises.sync(notebook)
+    Raises RefreshError, with the file left as it was, for a cell that fails or an exercise that does not exist.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    try:
+        exercises.sync(notebook)
+    except ValueError as error:
+        raise RefreshError(f"exercises: {error}") from error
     await run(notebook, path.parent)
     tidy(notebook, path.stem)
     nbformat.write(notebook, path)

@@ -27,9 +27,7 @@ def started():
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
 def chapter(request, lab, browser, started):
     """A chapter whose cells were told to run; the next one that a test asks for is started too."""
-    params = [
-        item.callspec.params.get("chapter") for item in request.session.items if hasattr(item, "callspec")
-    ]
+    params = [item.callspec.params.get("chapter") for item in request.session.items if hasattr(item, "callspec")]
     paths = list(dict.fromkeys(filter(None, params)))
     here = paths.index(request.param)
     for path in paths[here : here + 2]:
@@ -40,24 +38,3 @@ def chapter(request, lab, browser, started):
     chapter.connect()
     yield chapter
     chapter.close()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-component-update",
-                "--disable-sync",
-            ],
-        )
-        yield browser
-        browser.close()

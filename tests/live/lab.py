@@ -27,10 +27,13 @@ TRAITS = """{
     for id, w in __import__("ipywidgets").widgets.widget._instances.items()
     if isinstance(w, __import__("anywidget").AnyWidget)
 }"""
-# The model ids of the explorers on the page, in order of appearance.
-MODEL_IDS = """view => [...jupyterapp.shell.currentWidget.content.model.cells]
-    .flatMap(cell => cell.outputs?.toJSON() ?? [])
-    .flatMap(output => output.data?.[view]?.model_id ?? [])"""
+# The notebook as JupyterLab holds it. An idle kernel has sent all outputs of the cells that it has run.
+CELLS = "[...jupyterapp.shell.currentWidget.content.model.cells].filter(cell => cell.type === 'code')"
+OUTPUTS = f"{CELLS}.flatMap(cell => cell.outputs.toJSON())"
+ERRORS = f"{OUTPUTS}.filter(output => output.output_type === 'error').map(error => error.evalue)"
+IDLE = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+FINISHED = f"{IDLE} && ({CELLS}.every(cell => cell.executionCount) || {ERRORS}.length > 0)"
+MODEL_IDS = f"{OUTPUTS}.flatMap(output => output.data?.['{VIEW}']?.model_id ?? [])"
 START_SECONDS = 120
 RUN_SECONDS = 900
 
@@ -103,7 +106,6 @@ class Chapter:
         self.lab, self.name = lab, path.name
         stored = nbformat.read(path, as_version=4)
         code = [cell for cell in stored.cells if cell.cell_type == "code"]
-        self.cells = len(code)
         self.views = sum(VIEW in output.get("data", {}) for cell in code for output in cell.outputs)
         for cell in code:
             cell.update(outputs=[], execution_count=None)
@@ -119,24 +121,12 @@ class Chapter:
 
     def is_ready(self):
         session = self.lab.session(self.name)
-        return (
-            session
-            and session["kernel"]["execution_state"] == "idle"
-            and session["kernel"]["connections"] > 0
-        )
+        return session and session["kernel"]["execution_state"] == "idle" and session["kernel"]["connections"] > 0
 
     def finish(self):
         """Wait until every cell has run or one has failed, and return the failures' texts."""
-        self.page.wait_for_function(
-            """cells => {
-                const ran = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
-                    .filter(prompt => /^\\[\\d+\\]:$/.test(prompt.textContent.trim()));
-                return ran.length === cells || document.querySelector("[data-mime-type$='jupyter.error']");
-            }""",
-            arg=self.cells,
-            timeout=RUN_SECONDS * 1000,
-        )
-        return self.page.locator("[data-mime-type$='jupyter.error']").all_inner_texts()
+        self.page.wait_for_function(FINISHED, timeout=RUN_SECONDS * 1000)
+        return self.page.evaluate(ERRORS)
 
     def connect(self):
         """Speak to the chapter's kernel, as a second front end beside the page."""
@@ -155,7 +145,7 @@ class Chapter:
         """Return the explorers on the page, once all are drawn: [(locator, model id)]."""
         found = self.page.locator(".jp-OutputArea section.pa-explorer[data-ready=true]")
         wait_for(lambda: found.count() == self.views, 60, f"{self.views} explorers to be drawn")
-        return list(zip(found.all(), self.page.evaluate(MODEL_IDS, VIEW), strict=True))
+        return list(zip(found.all(), self.page.evaluate(MODEL_IDS), strict=True))
 
     def close(self):
         self.client.stop_channels()

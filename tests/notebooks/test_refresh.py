@@ -5,9 +5,10 @@ import asyncio
 import nbformat
 import policy
 import pytest
+import refresh
 from nbformat.v4 import new_code_cell, new_notebook
 
-from book.tools import refresh
+from helpers.exercises import exercises
 
 EXPLORER = """
 import anywidget, traitlets
@@ -49,6 +50,10 @@ def run_main(monkeypatch, *names):
     return refresh.main()
 
 
+async def no_run(notebook, folder):
+    """Stand in for the kernel."""
+
+
 def test_refresh_stores_explorers_and_is_stable(folder, monkeypatch):
     path = folder / "scratch.ipynb"
     assert run_main(monkeypatch) == 0
@@ -65,9 +70,7 @@ def test_refresh_stores_explorers_and_is_stable(folder, monkeypatch):
         "scratch-explorer-1": 2,
         "scratch-explorer-2": 1,
     }
-    assert states["scratch-explorer-1"]["buffers"] == [
-        {"data": "YWJj", "encoding": "base64", "path": ["weights"]}
-    ]
+    assert states["scratch-explorer-1"]["buffers"] == [{"data": "YWJj", "encoding": "base64", "path": ["weights"]}]
     assert notebook.cells[5].outputs[0].text == "100%|██████████| 30/30\n"
     assert notebook.cells[0].metadata == {"tags": ["hide-cell"]}
     for rule in set(policy.RULES) - {policy.begins_for_colab}:
@@ -83,13 +86,28 @@ def test_refresh_stores_explorers_and_is_stable(folder, monkeypatch):
 )
 def test_a_failing_notebook_is_named_and_left_alone(folder, monkeypatch, capsys, source, reason):
     path = folder / "scratch.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell("x = 1"), new_code_cell(source)]), path)
+    nbformat.write(new_notebook(cells=[new_code_cell("x = 1", execution_count=9), new_code_cell(source)]), path)
     before = path.read_bytes()
     assert run_main(monkeypatch) == 1
     message = capsys.readouterr().err
     assert "scratch.ipynb: cell 2" in message
     assert reason in message
     assert path.read_bytes() == before
+
+
+def test_exercises_are_made_anew(folder, monkeypatch, capsys):
+    path, name = folder / "scratch.ipynb", next(iter(exercises()))
+    cells = [new_code_cell("old", metadata={"tags": [f"exercise-{kind}-{name}"]}) for kind in ("task", "answer")]
+    nbformat.write(new_notebook(cells=cells), path)
+    with monkeypatch.context() as patch:
+        patch.setattr(refresh, "run", no_run)
+        assert run_main(patch) == 0
+    assert [cell.source for cell in nbformat.read(path, as_version=4).cells] != ["old", "old"]
+
+    cells[0].metadata.tags = ["exercise-stub-nothing"]
+    nbformat.write(new_notebook(cells=cells), path)
+    assert run_main(monkeypatch) == 1
+    assert "scratch.ipynb: exercises: tags: got 'exercise-stub-nothing'" in capsys.readouterr().err
 
 
 def test_one_failing_notebook_does_not_stop_the_others(folder):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from IPython.core.displayhook import DisplayHook
 from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,26 +71,30 @@ def text_of(output):
     return "\n".join(text for mime, text in output.get("data", {}).items() if mime.startswith("text/"))
 
 
+def called(node):
+    """Return the name of the function or method that a node of the syntax tree calls, or an empty string."""
+    function = getattr(node, "func", None)
+    return getattr(function, "id", getattr(function, "attr", ""))
+
+
 def demonstrates(source):
     """Does the code show something: is its last statement an expression, or does it print, display or show?
 
-    What happens inside a function or class is not looked at. A semicolon at the end silences an expression.
+    A semicolon at the end silences an expression, and a call of `set_…` has no value. What happens inside a
+    function or class is not looked at.
     """
     statements = ast.parse(TransformerManager().transform_cell(source)).body
-    if not statements:
-        return False
-    if isinstance(statements[-1], ast.Expr) and not source.rstrip().endswith(";"):
+    last = statements[-1] if statements else None
+    silenced = DisplayHook.semicolon_at_end_of_expression(source)
+    if isinstance(last, ast.Expr) and not silenced and not called(last.value).startswith("set_"):
         return True
     waiting = list(statements)
     while waiting:
         node = waiting.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-            continue
-        if isinstance(node, ast.Call):
-            name = getattr(node.func, "id", getattr(node.func, "attr", None))
-            if name in ("print", "display", "show"):
-                return True
-        waiting.extend(ast.iter_child_nodes(node))
+        if called(node) in ("print", "display", "show"):
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            waiting.extend(ast.iter_child_nodes(node))
     return False
 
 

@@ -128,7 +128,17 @@ def test_demonstrations(source):
 
 @pytest.mark.parametrize(
     "source",
-    ["", "# comment", "import torch", "x = 1", "seed(0);", "def f():\n    print(1)", "f = lambda: print(1)"],
+    [
+        "",
+        "# comment",
+        "import torch",
+        "x = 1",
+        "seed(0);",
+        "def f():\n    print(1)",
+        "f = lambda: print(1)",
+        "torch.set_num_threads(1)",
+        "seed(0);  # quiet",
+    ],
 )
 def test_no_demonstrations(source):
     assert not policy.demonstrates(source)

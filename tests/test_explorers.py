@@ -203,6 +203,7 @@ BAD = {
     "keys: got shape (0, 2), expected (n, 2)": lambda: EnergyExplorer(np.ones((0, 2))),
     "values: got shape (2, 2), expected (3, 2)": lambda: EnergyExplorer(KEYS, EYE),
     "labels: got 2 strings, expected 3": lambda: EnergyExplorer(KEYS, labels=["a", "b"]),
+    "labels: got 0 strings, expected 3": lambda: EnergyExplorer(KEYS, labels=[]),
     "query: got 1 NaN": lambda: EnergyExplorer(KEYS, query=(0, np.nan)),
     "energy: got 'cosinus', expected one of 'cosine', 'dot'": lambda: EnergyExplorer(KEYS, energy="cosinus"),
     "sigma: got 0.0, expected 0.5 to 4": lambda: EnergyExplorer(KEYS, sigma=0),

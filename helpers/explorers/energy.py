@@ -54,7 +54,8 @@ class EnergyExplorer(Explorer):
         keys = finite_array("keys", keys, ("n", 2))
         n = len(keys)
         values = keys if values is None else finite_array("values", values, (n, 2))
-        labels = labels or [f"k{i}".translate(SUBSCRIPTS) for i in range(n)]
+        if labels is None:
+            labels = [f"k{i}".translate(SUBSCRIPTS) for i in range(n)]
         super().__init__(
             _keys=keys.tolist(),
             _values=values.tolist(),

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ADDRESS = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
 TEXT = {".cfg", ".cff", ".css", ".ipynb", ".js", ".json", ".md", ".mjs", ".py", ".toml", ".txt", ".yml", ""}
 CPU_INDEX = {"Makefile", "binder/requirements.txt", "tests/test_binder.py", "tests/test_repository.py"}
-EXAMPLES = {"tests/notebooks/test_policy.py", "tests/test_repository.py"}  # they look for such paths
+EXAMPLES = {"tests/notebooks/test_policy.py", "tests/notebooks/test_refresh.py", "tests/test_repository.py"}  # they look for such paths
 
 
 def files():

@@ -155,6 +155,7 @@ def sanitise(text):
     [
         ("train: 100%|███| 30/30 [00:12<00:00, 2.4it/s]", "train: 100%|███| 30/30 [1:00:09<00:00, 3.1s/it]"),
         ("<object at 0x7f3c5a1b2c40>", "<object at 0x10a1b2c3d>"),
+        ("loss 0.25  [took 12 s]", "loss 0.25  [took 9 s]"),
     ],
 )
 def test_what_the_comparison_ignores(stored, fresh):
@@ -162,7 +163,7 @@ def test_what_the_comparison_ignores(stored, fresh):
 
 
 def test_every_sanitising_rule_is_tested():
-    assert len(SANITISER) == 2
+    assert len(SANITISER) == 3
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,7 @@ def test_every_sanitising_rule_is_tested():
         ("train: 100%|███| 30/30 [00:12<00:00, 2.4it/s]", "valid: 100%|███| 30/30 [00:12<00:00, 2.4it/s]"),
         ("<Figure object at 0x7f3c5a1b2c40>", "<Table object at 0x7f3c5a1b2c40>"),
         ("accuracy 0.912", "accuracy 0.913"),
+        ("loss 0.25  [took 12 s]", "loss 0.26  [took 12 s]"),
         ("mask 0x1f", "mask 0x2f"),
     ],
 )

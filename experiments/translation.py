@@ -24,12 +24,40 @@ from helpers.training import fit
 from helpers.translation import Translator, alignment_score, exact_match_by_length
 
 RECORDED = Path(__file__).parents[1] / "helpers" / "recorded"
-DECODERS = {"no attention": FixedContextDecoder, "Bahdanau": BahdanauDecoder, "Luong": LuongDecoder}
-EDGES = [3, 6, 8, 10, 12, 14, 16, 18]  # German numbers of 4 to 9 digits have 3 to 17 tokens
+DECODERS = {
+    "no attention": FixedContextDecoder,
+    "Bahdanau": BahdanauDecoder,
+    "Luong": LuongDecoder,
+}
+EDGES = [
+    3,
+    6,
+    8,
+    10,
+    12,
+    14,
+    16,
+    18,
+]  # German numbers of 4 to 9 digits have 3 to 17 tokens
 SETTINGS = {
-    "chapter": {"hidden_size": 32, "steps": 600, "learning_rate": 0.02, "seeds": [0, 1, 2, 3, 4]},
-    "four times the steps": {"hidden_size": 32, "steps": 2400, "learning_rate": 0.02, "seeds": [0, 1, 2]},
-    "four times the units": {"hidden_size": 128, "steps": 600, "learning_rate": 0.005, "seeds": [0, 1, 2]},
+    "chapter": {
+        "hidden_size": 32,
+        "steps": 600,
+        "learning_rate": 0.02,
+        "seeds": [0, 1, 2, 3, 4],
+    },
+    "four times the steps": {
+        "hidden_size": 32,
+        "steps": 2400,
+        "learning_rate": 0.02,
+        "seeds": [0, 1, 2],
+    },
+    "four times the units": {
+        "hidden_size": 128,
+        "steps": 600,
+        "learning_rate": 0.005,
+        "seeds": [0, 1, 2],
+    },
 }
 
 
@@ -50,7 +78,10 @@ def run(decoder: str, setting: dict, seed: int, train, test) -> tuple[dict, Tran
         "seed": seed,
         "parameters": translator.num_parameters,
         "exact_match": exact_match_by_length(test, translations, EDGES),
-        "exact_match_overall": sum(t.tokens == p.target for p, t in zip(test, translations, strict=True)) / len(test),
+        "exact_match_overall": sum(
+            t.tokens == p.target for p, t in zip(test, translations, strict=True)
+        )
+        / len(test),
         "seconds": round(history.seconds, 1),
     }
     if translations[0].weights is not None:
@@ -66,7 +97,10 @@ def main() -> None:
     record = {
         "what": "German to English number words, 20,000 training pairs, 1,200 held-out numbers, batches of 64, Adam",
         "edges": EDGES,
-        "versions": {"python": platform.python_version(), "torch": metadata.version("torch")},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": metadata.version("torch"),
+        },
         "settings": {},
     }
     for name, setting in SETTINGS.items():
@@ -77,8 +111,15 @@ def main() -> None:
                 print(name, result)
                 runs.append(result)
                 if name == "chapter" and seed == 0:
-                    weights = {key: value.float().contiguous() for key, value in translator.model.state_dict().items()}
-                    save_file(weights, RECORDED / f"translation_{decoder.lower().replace(' ', '_')}.safetensors")
+                    weights = {
+                        key: value.float().contiguous()
+                        for key, value in translator.model.state_dict().items()
+                    }
+                    save_file(
+                        weights,
+                        RECORDED
+                        / f"translation_{decoder.lower().replace(' ', '_')}.safetensors",
+                    )
         record["settings"][name] = {**setting, "runs": runs}
         record["seconds"] = round(time.perf_counter() - start)
         (RECORDED / "translation.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -43,7 +43,9 @@ class Cosine(Dot):
     """e = q·k / (‖q‖‖k‖): the angle alone, 0 for a zero vector. Source: Graves et al. 2014, eq. 6."""
 
     def forward(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-        return super().forward(nn.functional.normalize(query, dim=-1), nn.functional.normalize(key, dim=-1))
+        return super().forward(
+            nn.functional.normalize(query, dim=-1), nn.functional.normalize(key, dim=-1)
+        )
 
 
 class General(nn.Module):
@@ -83,10 +85,15 @@ class Local(nn.Module):
     def __init__(self, query_size: int, key_size: int, sigma: float = 1.0):
         super().__init__()
         if not sigma > 0:
-            raise ValueError(f"sigma: got {sigma}, expected a positive number of positions")
+            raise ValueError(
+                f"sigma: got {sigma}, expected a positive number of positions"
+            )
         self.base = General(query_size, key_size)
         self.position = nn.Sequential(
-            nn.Linear(query_size, query_size), nn.Tanh(), nn.Linear(query_size, 1), nn.Sigmoid()
+            nn.Linear(query_size, query_size),
+            nn.Tanh(),
+            nn.Linear(query_size, 1),
+            nn.Sigmoid(),
         )
         self.sigma = sigma
 
@@ -119,9 +126,10 @@ def energy_function(name: str, query_size: int, key_size: int) -> nn.Module:
 
 
 class Attention(nn.Module):
-    """α = softmax(energy(q, K)), z = Σ αᵢ vᵢ. The softmax is a module, so a forward hook on it sees every map.
+    """α = softmax(energy(q, K)), z = Σ αᵢ vᵢ.
 
-    Source: the general form A(q, K, V) of Chaudhari et al. 2019; the lectures' "extended attention".
+    The softmax is a module, so that a forward hook on it sees every map.
+    Source: the general form A(q, K, V) of Chaudhari et al. 2019.
     """
 
     def __init__(self, energy: nn.Module):
@@ -136,11 +144,13 @@ class Attention(nn.Module):
         value: torch.Tensor,
         attn_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """query (B, T, d_q), key (B, S, d_k), value (B, S, d_v) → output (B, T, d_v), weights (B, T, S).
+        """query (B, T, d_q), key (B, S, d_k), value (B, S, d_v)
+        → output (B, T, d_v), weights (B, T, S).
 
-        attn_mask: boolean, broadcast to (B, T, S), True = may attend, as in `F.scaled_dot_product_attention`; a key
-        that is masked gets weight 0 exactly. Raises ValueError for other shapes, for NaN or infinite input, and for a
-        query that may attend to nothing.
+        attn_mask: boolean, broadcast to (B, T, S), True = may attend, as in
+        `F.scaled_dot_product_attention`; a masked key gets weight 0 exactly.
+        Raises ValueError for other shapes, for NaN or infinite input, and for
+        a query that may attend to nothing.
         """
         require_shape("query", query, ("B", "T", "d_q"))
         require_shape("key", key, (len(query), "S", "d_k"))
@@ -149,16 +159,23 @@ class Attention(nn.Module):
             require_finite(name, tensor)
         energy = self.energy(query, key)  # (B, T, S)
         if attn_mask is not None:
-            energy = energy.masked_fill(~_broadcast_mask(attn_mask, energy.shape), -torch.inf)
+            energy = energy.masked_fill(
+                ~_broadcast_mask(attn_mask, energy.shape), -torch.inf
+            )
         if (energy == -torch.inf).all(dim=-1).any():
-            raise ValueError("attn_mask: got a query with every key masked, expected at least one key to attend to")
+            raise ValueError(
+                "attn_mask: got a query with every key masked, "
+                "expected at least one key to attend to"
+            )
         weights = self.softmax(energy)
         return einsum(weights, value, "b t s, b s d -> b t d"), weights
 
 
 def _broadcast_mask(attn_mask: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     if attn_mask.dtype != torch.bool:
-        raise ValueError(f"attn_mask: got {attn_mask.dtype}, expected torch.bool with True where a query may attend")
+        raise ValueError(
+            f"attn_mask: got {attn_mask.dtype}, expected torch.bool with True where a query may attend"
+        )
     try:
         return attn_mask.expand(shape)
     except RuntimeError:
@@ -174,15 +191,19 @@ def _broadcast_mask(attn_mask: torch.Tensor, shape: torch.Size) -> torch.Tensor:
 
 
 class BahdanauDecoder(nn.Module):
-    """Looks before it steps: the state s_{t−1} asks, and the answer c_t helps to make s_t.
+    """Looks before it steps: s_{t−1} asks, and the answer c_t helps to make s_t.
 
-    c_t = A(s_{t−1}, h, h),  s_t = GRU([y_{t−1}; c_t], s_{t−1}),  logits = W [s_t; y_{t−1}; c_t].
-    Source: Bahdanau et al. 2015, section 3.1 (their maxout layer before the output is left out).
+    c_t = A(s_{t−1}, h, h)
+    s_t = GRU([y_{t−1}; c_t], s_{t−1})
+    logits = W [s_t; y_{t−1}; c_t]
+    Source: Bahdanau et al. 2015, section 3.1, without their maxout layer.
     """
 
     def __init__(self, num_tokens: int, hidden_size: int):
         super().__init__()
-        self.embedding = nn.Embedding(num_tokens, hidden_size, padding_idx=Vocabulary.PAD)
+        self.embedding = nn.Embedding(
+            num_tokens, hidden_size, padding_idx=Vocabulary.PAD
+        )
         self.first_state = nn.Linear(2 * hidden_size, hidden_size)
         self.attention = Attention(Additive(hidden_size, 2 * hidden_size))
         self.cell = nn.GRUCell(3 * hidden_size, hidden_size)
@@ -193,11 +214,14 @@ class BahdanauDecoder(nn.Module):
         return torch.tanh(self.first_state(summary))
 
     def forward(self, previous, state, states, summary, mask):
-        """previous (B, T) tokens y_{t−1}, s_0 (B, H) → logits (B, T, tokens), last state (B, H), weights (B, T, S)."""
+        """previous (B, T) tokens y_{t−1}, state s_0 (B, H)
+        → logits (B, T, tokens), last state (B, H), weights (B, T, S)."""
         embedded = self.embedding(previous)  # (B, T, H)
         features, maps = [], []
         for y in embedded.unbind(dim=1):
-            context, weights = self.attention(state.unsqueeze(1), states, states, mask)  # (B, 1, 2H), (B, 1, S)
+            context, weights = self.attention(
+                state.unsqueeze(1), states, states, mask
+            )  # (B, 1, 2H), (B, 1, S)
             context = context.squeeze(1)
             state = self.cell(torch.cat([y, context], dim=-1), state)
             features.append(torch.cat([state, y, context], dim=-1))
@@ -206,16 +230,22 @@ class BahdanauDecoder(nn.Module):
 
 
 class LuongDecoder(nn.Module):
-    """Steps before it looks: the new state s_t asks, and the answer corrects what is written.
+    """Steps before it looks: the new state s_t asks, and the answer corrects it.
 
-    s_t = GRU(y_{t−1}, s_{t−1}),  c_t = A(s_t, h, h),  s̃_t = tanh(W_c [c_t; s_t]),  logits = W s̃_t.
-    Source: Luong et al. 2015, section 3.1, global attention with the general energy, without input feeding.
-    s̃_t has 2H units here, which brings the number of parameters to that of the decoder without attention.
+    s_t = GRU(y_{t−1}, s_{t−1})
+    c_t = A(s_t, h, h)
+    s̃_t = tanh(W_c [c_t; s_t])
+    logits = W s̃_t
+    Source: Luong et al. 2015, section 3.1: global attention, general energy, no input
+    feeding. s̃_t has 2H units, which brings the number of parameters to that of the
+    decoder without attention.
     """
 
     def __init__(self, num_tokens: int, hidden_size: int):
         super().__init__()
-        self.embedding = nn.Embedding(num_tokens, hidden_size, padding_idx=Vocabulary.PAD)
+        self.embedding = nn.Embedding(
+            num_tokens, hidden_size, padding_idx=Vocabulary.PAD
+        )
         self.first_state = nn.Linear(2 * hidden_size, hidden_size)
         self.gru = nn.GRU(hidden_size, hidden_size, batch_first=True)
         self.attention = Attention(General(hidden_size, 2 * hidden_size))
@@ -227,8 +257,15 @@ class LuongDecoder(nn.Module):
         return torch.tanh(self.first_state(summary))
 
     def forward(self, previous, state, states, summary, mask):
-        """previous (B, T) tokens y_{t−1}, s_0 (B, H) → logits (B, T, tokens), last state (B, H), weights (B, T, S)."""
-        outputs, last = self.gru(self.embedding(previous), state.unsqueeze(0))  # (B, T, H)
-        context, weights = self.attention(outputs, states, states, mask)  # (B, T, 2H), (B, T, S)
-        attentional = torch.tanh(self.combine(torch.cat([context, outputs], dim=-1)))  # (B, T, 2H)
+        """previous (B, T) tokens y_{t−1}, state s_0 (B, H)
+        → logits (B, T, tokens), last state (B, H), weights (B, T, S)."""
+        outputs, last = self.gru(
+            self.embedding(previous), state.unsqueeze(0)
+        )  # (B, T, H)
+        context, weights = self.attention(
+            outputs, states, states, mask
+        )  # (B, T, 2H), (B, T, S)
+        attentional = torch.tanh(
+            self.combine(torch.cat([context, outputs], dim=-1))
+        )  # (B, T, 2H)
         return self.output(attentional), last.squeeze(0), weights

@@ -13,7 +13,12 @@ from num2words import num2words
 # Source: the num2words library (LGPL), which spells out any number in dozens of languages.
 # ---------------------------------------------------------------------------------------------------------------------
 
-SCALES = {"tausend": "thousand", "million": "million", "millionen": "million", "thousand": "thousand"}
+SCALES = {
+    "tausend": "thousand",
+    "million": "million",
+    "millionen": "million",
+    "thousand": "thousand",
+}
 HUNDREDS = {"hundert", "hundred"}
 LARGEST_NUMBER = 999_999_999
 
@@ -21,7 +26,9 @@ LARGEST_NUMBER = 999_999_999
 @lru_cache
 def _word_values(language: str) -> dict[str, int]:
     """The words that stand for 1 to 19, 20, 30, …, 90, with their values."""
-    values = {num2words(n, lang=language): n for n in [*range(1, 20), *range(20, 100, 10)]}
+    values = {
+        num2words(n, lang=language): n for n in [*range(1, 20), *range(20, 100, 10)]
+    }
     return values | {"ein": 1, "eine": 1} if language == "de" else values
 
 
@@ -44,7 +51,13 @@ def number_words(number: int, language: str) -> list[str]:
         raise ValueError(f"number: got {number}, expected 1 to {LARGEST_NUMBER}")
     if language not in ("de", "en"):
         raise ValueError(f"language: got {language!r}, expected 'de' or 'en'")
-    words = num2words(number, lang=language).lower().replace(",", "").replace("-", " ").split()
+    words = (
+        num2words(number, lang=language)
+        .lower()
+        .replace(",", "")
+        .replace("-", " ")
+        .split()
+    )
     if language == "en":
         return words
     return [piece for word in words for piece in _german_pieces().findall(word)]
@@ -77,7 +90,10 @@ def true_alignment(source: Sequence[str], target: Sequence[str]) -> list[set[int
     German puts units before tens (fünf und vierzig), English after (forty five): the true alignment crosses.
     """
     places = _places(source, "de")
-    return [{i for i, p in enumerate(places) if p is not None and p == q} for q in _places(target, "en")]
+    return [
+        {i for i, p in enumerate(places) if p is not None and p == q}
+        for q in _places(target, "en")
+    ]
 
 
 @dataclass(frozen=True)
@@ -91,10 +107,17 @@ class NumberPair:
 
 def number_pair(number: int) -> NumberPair:
     """`number` in German and in English. Raises ValueError as `number_words` does."""
-    return NumberPair(number, tuple(number_words(number, "de")), tuple(number_words(number, "en")))
+    return NumberPair(
+        number, tuple(number_words(number, "de")), tuple(number_words(number, "en"))
+    )
 
 
-def number_pairs(train: int, test_per_digits: int, digits: Sequence[int] = range(1, 10), seed: int = 0):
+def number_pairs(
+    train: int,
+    test_per_digits: int,
+    digits: Sequence[int] = range(1, 10),
+    seed: int = 0,
+):
     """Training and held-out pairs that share no number.
 
     Draws a number of digits, then a number of so many digits. Held out are `test_per_digits` numbers of each number of
@@ -147,10 +170,14 @@ class Vocabulary:
     def encode(self, sequence: Sequence[str]) -> list[int]:
         """The tokens' numbers. Raises ValueError for an empty sequence or a token outside the vocabulary."""
         if not sequence:
-            raise ValueError("sequence: got an empty sequence, expected at least one token")
+            raise ValueError(
+                "sequence: got an empty sequence, expected at least one token"
+            )
         for token in sequence:
             if token not in self._index:
-                raise ValueError(f"sequence: got the token {token!r}, expected one of the {len(self)} known tokens")
+                raise ValueError(
+                    f"sequence: got the token {token!r}, expected one of the {len(self)} known tokens"
+                )
         return [self._index[token] for token in sequence]
 
     def decode(self, indices: Iterable[int]) -> list[str]:
@@ -164,5 +191,9 @@ class Vocabulary:
 
     def batch(self, sequences: Sequence[Sequence[str]]) -> torch.Tensor:
         """(B, T + 1) integers: each sequence with its end mark, padded to the longest, T."""
-        rows = [torch.tensor([*self.encode(sequence), self.END]) for sequence in sequences]
-        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.PAD)
+        rows = [
+            torch.tensor([*self.encode(sequence), self.END]) for sequence in sequences
+        ]
+        return torch.nn.utils.rnn.pad_sequence(
+            rows, batch_first=True, padding_value=self.PAD
+        )

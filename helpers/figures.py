@@ -31,11 +31,15 @@ def figure(alt: str, **layout) -> go.Figure:
     Raises ValueError if `alt` is empty.
     """
     if not alt.strip():
-        raise ValueError(f"alt: got {alt!r}, expected a description of what the figure shows")
+        raise ValueError(
+            f"alt: got {alt!r}, expected a description of what the figure shows"
+        )
     return go.Figure(layout={"template": "book", "meta": {"alt": alt}, **layout})
 
 
-def lines(x: Sequence, series: Mapping[str, Sequence[Sequence[float]]], alt: str, **layout) -> go.Figure:
+def lines(
+    x: Sequence, series: Mapping[str, Sequence[Sequence[float]]], alt: str, **layout
+) -> go.Figure:
     """One line for each name: the mean over its runs, with a band from the least to the greatest.
 
     series: name → runs, each as long as `x`; a single run has no band. Raises ValueError for a run of another length.
@@ -44,11 +48,16 @@ def lines(x: Sequence, series: Mapping[str, Sequence[Sequence[float]]], alt: str
     for i, (name, runs) in enumerate(series.items()):
         for run in runs:
             if len(run) != len(x):
-                raise ValueError(f"series[{name!r}]: got a run of {len(run)} values, expected {len(x)}, one for each x")
+                raise ValueError(
+                    f"series[{name!r}]: got a run of {len(run)} values, expected {len(x)}, one for each x"
+                )
         colour = COLOURS[i % len(COLOURS)]
         columns = list(zip(*runs, strict=True))
         if len(runs) > 1:
-            low, high = [min(column) for column in columns], [max(column) for column in columns]
+            low, high = (
+                [min(column) for column in columns],
+                [max(column) for column in columns],
+            )
             drawing.add_scatter(
                 x=[*x, *reversed(x)],
                 y=[*high, *reversed(low)],

@@ -18,8 +18,12 @@ class Encoder(nn.Module):
 
     def __init__(self, num_tokens: int, hidden_size: int):
         super().__init__()
-        self.embedding = nn.Embedding(num_tokens, hidden_size, padding_idx=Vocabulary.PAD)
-        self.gru = nn.GRU(hidden_size, hidden_size, batch_first=True, bidirectional=True)
+        self.embedding = nn.Embedding(
+            num_tokens, hidden_size, padding_idx=Vocabulary.PAD
+        )
+        self.gru = nn.GRU(
+            hidden_size, hidden_size, batch_first=True, bidirectional=True
+        )
 
     def forward(self, source: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """source (B, S) integers, padded at the end → states (B, S, 2H), summary (B, 2H).
@@ -31,9 +35,14 @@ class Encoder(nn.Module):
         lengths = (source != Vocabulary.PAD).sum(dim=1)
         if not lengths.all():
             row = int(lengths.argmin())
-            raise ValueError(f"source: got row {row} of padding alone, expected at least one token in each")
+            raise ValueError(
+                f"source: got row {row} of padding alone, expected at least one token in each"
+            )
         packed = nn.utils.rnn.pack_padded_sequence(
-            self.embedding(source), lengths.cpu(), batch_first=True, enforce_sorted=False
+            self.embedding(source),
+            lengths.cpu(),
+            batch_first=True,
+            enforce_sorted=False,
         )
         states, last = self.gru(packed)  # last: (2, B, H)
         states, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=True)
@@ -48,7 +57,9 @@ class FixedContextDecoder(nn.Module):
 
     def __init__(self, num_tokens: int, hidden_size: int):
         super().__init__()
-        self.embedding = nn.Embedding(num_tokens, hidden_size, padding_idx=Vocabulary.PAD)
+        self.embedding = nn.Embedding(
+            num_tokens, hidden_size, padding_idx=Vocabulary.PAD
+        )
         self.first_state = nn.Linear(2 * hidden_size, hidden_size)
         self.gru = nn.GRU(3 * hidden_size, hidden_size, batch_first=True)
         self.output = nn.Linear(4 * hidden_size, num_tokens)
@@ -64,8 +75,14 @@ class FixedContextDecoder(nn.Module):
         """
         embedded = self.embedding(previous)  # (B, T, H)
         context = summary.unsqueeze(1).expand(-1, previous.shape[1], -1)  # (B, T, 2H)
-        outputs, last = self.gru(torch.cat([embedded, context], dim=-1), state.unsqueeze(0))
-        return self.output(torch.cat([outputs, embedded, context], dim=-1)), last.squeeze(0), None
+        outputs, last = self.gru(
+            torch.cat([embedded, context], dim=-1), state.unsqueeze(0)
+        )
+        return (
+            self.output(torch.cat([outputs, embedded, context], dim=-1)),
+            last.squeeze(0),
+            None,
+        )
 
 
 class Seq2Seq(nn.Module):
@@ -81,12 +98,18 @@ class Seq2Seq(nn.Module):
         begin = target.new_full((len(target), 1), Vocabulary.BEGIN)
         previous = torch.cat([begin, target[:, :-1]], dim=1)
         logits, _, _ = self.decoder(
-            previous, self.decoder.start(summary), states, summary, (source != Vocabulary.PAD).unsqueeze(1)
+            previous,
+            self.decoder.start(summary),
+            states,
+            summary,
+            (source != Vocabulary.PAD).unsqueeze(1),
         )
         return logits
 
     @torch.no_grad()
-    def translate(self, source: torch.Tensor, max_length: int = 30) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def translate(
+        self, source: torch.Tensor, max_length: int = 30
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Greedy decoding: source (B, S) → tokens (B, T), attention weights (B, T, S) or None."""
         states, summary = self.encoder(source)
         mask = (source != Vocabulary.PAD).unsqueeze(1)  # (B, 1, S)
@@ -100,4 +123,6 @@ class Seq2Seq(nn.Module):
             ended |= token.squeeze(1) == Vocabulary.END
             tokens.append(token)
             maps.append(weights)
-        return torch.cat(tokens, dim=1), None if maps[0] is None else torch.cat(maps, dim=1)
+        return torch.cat(tokens, dim=1), None if maps[0] is None else torch.cat(
+            maps, dim=1
+        )

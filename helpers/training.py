@@ -36,7 +36,9 @@ def fit(
         raise ValueError(f"steps: got {steps}, expected at least 1")
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=steps, pct_start=0.1
+    )
     history, start = History(), time.perf_counter()
     model.train()
     try:
@@ -54,7 +56,9 @@ def fit(
             history.loss.append(loss.item())
             bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
     except KeyboardInterrupt:
-        print(f"{description}: stopped after {len(history.loss)} of {steps} steps; the model is as trained so far")
+        print(
+            f"{description}: stopped after {len(history.loss)} of {steps} steps; the model is as trained so far"
+        )
     history.seconds = time.perf_counter() - start
     model.eval()
     return history

@@ -26,13 +26,24 @@ class Translation:
 class Translator:
     """A sequence-to-sequence model together with its two vocabularies."""
 
-    def __init__(self, decoder: type[nn.Module], pairs: Sequence[NumberPair], hidden_size: int = 32, seed: int = 0):
+    def __init__(
+        self,
+        decoder: type[nn.Module],
+        pairs: Sequence[NumberPair],
+        hidden_size: int = 32,
+        seed: int = 0,
+    ):
         """A fresh model: `decoder` is its class, `pairs` give the vocabularies, `seed` the first weights."""
         self.source = Vocabulary(pair.source for pair in pairs)
         self.target = Vocabulary(pair.target for pair in pairs)
         torch.manual_seed(seed)
-        self.model = Seq2Seq(Encoder(len(self.source), hidden_size), decoder(len(self.target), hidden_size))
-        self.num_parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        self.model = Seq2Seq(
+            Encoder(len(self.source), hidden_size),
+            decoder(len(self.target), hidden_size),
+        )
+        self.num_parameters = sum(
+            parameter.numel() for parameter in self.model.parameters()
+        )
 
     def batch_loss(
         self, pairs: Sequence[NumberPair], batch_size: int = 64
@@ -45,7 +56,9 @@ class Translator:
             rows = torch.randint(len(pairs), (batch_size,), generator=generator)
             source, target = _trim(sources[rows]), _trim(targets[rows])
             logits = self.model(source, target)
-            return nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=Vocabulary.PAD)
+            return nn.functional.cross_entropy(
+                logits.flatten(0, 1), target.flatten(), ignore_index=Vocabulary.PAD
+            )
 
         return loss
 
@@ -55,7 +68,11 @@ class Translator:
         translations = []
         for i, source in enumerate(sources):
             tokens = self.target.decode(written[i].tolist())
-            rows = None if weights is None else weights[i, : len(tokens), : len(source) + 1]
+            rows = (
+                None
+                if weights is None
+                else weights[i, : len(tokens), : len(source) + 1]
+            )
             translations.append(Translation(tuple(source), tuple(tokens), rows))
         return translations
 
@@ -66,7 +83,9 @@ def _trim(tokens: torch.Tensor) -> torch.Tensor:
 
 
 def exact_match_by_length(
-    pairs: Sequence[NumberPair], translations: Sequence[Translation], edges: Sequence[int]
+    pairs: Sequence[NumberPair],
+    translations: Sequence[Translation],
+    edges: Sequence[int],
 ) -> list[float]:
     """The share of translations that are right in every token, by number of source tokens.
 
@@ -75,9 +94,15 @@ def exact_match_by_length(
     """
     shares = []
     for low, high in pairwise(edges):
-        right = [t.tokens == p.target for p, t in zip(pairs, translations, strict=True) if low <= len(p.source) < high]
+        right = [
+            t.tokens == p.target
+            for p, t in zip(pairs, translations, strict=True)
+            if low <= len(p.source) < high
+        ]
         if not right:
-            raise ValueError(f"edges: got no pair with {low} to {high - 1} source tokens, expected at least one")
+            raise ValueError(
+                f"edges: got no pair with {low} to {high - 1} source tokens, expected at least one"
+            )
         shares.append(sum(right) / len(right))
     return shares
 
@@ -86,13 +111,19 @@ def exact_match_by_length(
 class AlignmentScore:
     """How far attention weights agree with the known alignment, over `tokens` written tokens that have a source."""
 
-    accuracy: float  # share of the tokens whose greatest weight is on the true source token
+    accuracy: (
+        float  # share of the tokens whose greatest weight is on the true source token
+    )
     weight: float  # mean weight on the true source token
-    diagonal: float  # accuracy of a guess that ignores the model: the same relative position
+    diagonal: (
+        float  # accuracy of a guess that ignores the model: the same relative position
+    )
     tokens: int
 
 
-def alignment_score(pairs: Sequence[NumberPair], translations: Sequence[Translation]) -> AlignmentScore:
+def alignment_score(
+    pairs: Sequence[NumberPair], translations: Sequence[Translation]
+) -> AlignmentScore:
     """Score the weights of all exact translations; "and", which German does not say, is left out.
 
     Raises ValueError if no translation is exact or if the model has no weights. Idea: Och and Ney 2003, section 5.
@@ -100,7 +131,9 @@ def alignment_score(pairs: Sequence[NumberPair], translations: Sequence[Translat
     hits, weight, diagonal = [], [], []
     for pair, translation in zip(pairs, translations, strict=True):
         if translation.weights is None:
-            raise ValueError("translations: got a model without attention weights, expected one with")
+            raise ValueError(
+                "translations: got a model without attention weights, expected one with"
+            )
         if translation.tokens != pair.target:
             continue
         for step, true in enumerate(true_alignment(pair.source, pair.target)):
@@ -108,8 +141,13 @@ def alignment_score(pairs: Sequence[NumberPair], translations: Sequence[Translat
                 row = translation.weights[step]
                 hits.append(int(row.argmax()) in true)
                 weight.append(float(row[list(true)].sum()))
-                diagonal.append(round(step * (len(pair.source) - 1) / max(1, len(pair.target) - 1)) in true)
+                diagonal.append(
+                    round(step * (len(pair.source) - 1) / max(1, len(pair.target) - 1))
+                    in true
+                )
     if not hits:
         raise ValueError("translations: got none that is exact, expected at least one")
     count = len(hits)
-    return AlignmentScore(sum(hits) / count, sum(weight) / count, sum(diagonal) / count, count)
+    return AlignmentScore(
+        sum(hits) / count, sum(weight) / count, sum(diagonal) / count, count
+    )

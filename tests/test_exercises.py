@@ -30,7 +30,10 @@ def test_stub_runs_and_is_met_as_unsolved(exercise, capsys):
 @pytest.mark.parametrize("exercise", EVERY.values(), ids=EVERY)
 def test_answer_shows_code_that_passes_and_the_stub_does_not_give_it_away(exercise):
     code = answer(exercise).split("```python\n")[1].split("```")[0]
-    namespace = {name: getattr(__import__(name), name, __import__(name)) for name in ("torch", "math")}
+    namespace = {
+        name: getattr(__import__(name), name, __import__(name))
+        for name in ("torch", "math")
+    }
     exec(code, namespace)
     assert find_fault(namespace[exercise.name], exercise) is None
     body = code.splitlines()[2].split("#")[0].strip()
@@ -54,10 +57,19 @@ ATTEND = EVERY["attend"]
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda q, k, v: 3.0, "attend returned float, expected a tensor of shape (3,)."),
-        (lambda q, k, v: v, "attend returned shape (6, 3), expected (3,), given a tensor (4,)"),
+        (
+            lambda q, k, v: 3.0,
+            "attend returned float, expected a tensor of shape (3,).",
+        ),
+        (
+            lambda q, k, v: v,
+            "attend returned shape (6, 3), expected (3,), given a tensor (4,)",
+        ),
         (lambda q, k, v: k @ v, "attend raised RuntimeError: "),
-        (lambda q, k, v: torch.ones(v.shape[1]), "attend returned [1.000, 1.000, 1.000], expected ["),
+        (
+            lambda q, k, v: torch.ones(v.shape[1]),
+            "attend returned [1.000, 1.000, 1.000], expected [",
+        ),
         (lambda q, k, v: v.zero_()[0], "attend changed its input"),
     ],
 )
@@ -69,7 +81,10 @@ def test_check_of_an_unknown_function():
     def attention(query):
         return query
 
-    with pytest.raises(ValueError, match="function: got 'attention', expected one of the exercises attend, "):
+    with pytest.raises(
+        ValueError,
+        match="function: got 'attention', expected one of the exercises attend, ",
+    ):
         check(attention)
 
 
@@ -82,7 +97,11 @@ def test_sync_rewrites_the_exercise_cells_alone():
     other = nbformat.v4.new_markdown_cell("mine")
     cells = [
         other,
-        *(cell(kind, name) for name in ("temper", "attend") for kind in ("task", "stub", "answer")),
+        *(
+            cell(kind, name)
+            for name in ("temper", "attend")
+            for kind in ("task", "stub", "answer")
+        ),
     ]
     synced = sync(nbformat.v4.new_notebook(cells=cells))
     expected = [
@@ -98,7 +117,8 @@ def test_sync_rewrites_the_exercise_cells_alone():
 
 def test_sync_of_an_unknown_exercise():
     with pytest.raises(
-        ValueError, match="tags: got 'exercise-stub-nothing', expected the name of an exercise: attend,"
+        ValueError,
+        match="tags: got 'exercise-stub-nothing', expected the name of an exercise: attend,",
     ):
         sync(nbformat.v4.new_notebook(cells=[cell("stub", "nothing")]))
 
@@ -107,7 +127,9 @@ def test_cases_tell_a_constant_from_the_solution():
     """No exercise can be passed by ignoring its input."""
     for exercise in EVERY.values():
         first = exercise.solution(*exercise.cases[0])
-        assert find_fault(lambda *case, first=first: first.clone(), exercise) is not None
+        assert (
+            find_fault(lambda *case, first=first: first.clone(), exercise) is not None
+        )
 
 
 def test_markers_stand_in_every_solution():

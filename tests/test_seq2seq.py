@@ -17,7 +17,9 @@ def model(decoder, seed=0):
 
 
 def padded(*rows):
-    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    return torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(row) for row in rows], batch_first=True
+    )
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -25,12 +27,16 @@ def test_padding_changes_nothing(decoder):
     """A sequence gives the same logits, tokens and map alone as beside a longer one."""
     seq2seq, target = model(decoder), torch.tensor([[3, 4, 5, 2]])
     together = seq2seq(padded(LONG, SHORT), target.expand(2, -1))
-    torch.testing.assert_close(together[1:], seq2seq(padded(SHORT), target), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        together[1:], seq2seq(padded(SHORT), target), rtol=0, atol=1e-12
+    )
     tokens, weights = seq2seq.translate(padded(LONG, SHORT), max_length=4)
     alone, weights_alone = seq2seq.translate(padded(SHORT), max_length=4)
     assert torch.equal(tokens[1, : alone.shape[1]], alone[0])
     if weights is not None:
-        torch.testing.assert_close(weights[1, : alone.shape[1], :3], weights_alone[0], rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            weights[1, : alone.shape[1], :3], weights_alone[0], rtol=0, atol=1e-12
+        )
         assert (weights[1, :, 3:] == 0).all()
 
 
@@ -54,7 +60,12 @@ def test_encoder_sees_both_directions_and_its_summary_is_the_last_states():
     encoder = model(FixedContextDecoder).encoder
     states, summary = encoder(padded(LONG))
     assert states.shape == (1, 5, 12)
-    torch.testing.assert_close(summary, torch.cat([states[:, -1, :6], states[:, 0, 6:]], dim=-1), rtol=0, atol=0)
+    torch.testing.assert_close(
+        summary,
+        torch.cat([states[:, -1, :6], states[:, 0, 6:]], dim=-1),
+        rtol=0,
+        atol=0,
+    )
 
 
 def test_the_fixed_context_is_all_that_the_decoder_reads():
@@ -65,7 +76,14 @@ def test_the_fixed_context_is_all_that_the_decoder_reads():
 
 
 def test_bad_source():
-    with pytest.raises(ValueError, match=r"source: got shape \(4,\), expected \(B, S\)"):
+    with pytest.raises(
+        ValueError, match=r"source: got shape \(4,\), expected \(B, S\)"
+    ):
         model(FixedContextDecoder)(torch.tensor([3, 4, 5, 2]), torch.tensor([[3]]))
-    with pytest.raises(ValueError, match=r"source: got row 1 of padding alone, expected at least one token in each"):
-        model(FixedContextDecoder).encoder(torch.tensor([[3, 2], [Vocabulary.PAD, Vocabulary.PAD]]))
+    with pytest.raises(
+        ValueError,
+        match=r"source: got row 1 of padding alone, expected at least one token in each",
+    ):
+        model(FixedContextDecoder).encoder(
+            torch.tensor([[3, 2], [Vocabulary.PAD, Vocabulary.PAD]])
+        )

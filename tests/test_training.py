@@ -39,14 +39,25 @@ def test_interruption_keeps_model_and_history(capsys):
 
     before = model.weight.detach().clone()
     history = fit(model, interrupted, steps=50, learning_rate=0.1, description="line")
-    assert len(history.loss) == 5 and not torch.equal(before, model.weight) and not model.training
+    assert (
+        len(history.loss) == 5
+        and not torch.equal(before, model.weight)
+        and not model.training
+    )
     assert "line: stopped after 5 of 50 steps" in capsys.readouterr().out
 
 
 def test_a_loss_that_is_not_finite_is_named():
     model, _ = problem()
-    with pytest.raises(ValueError, match="loss: got nan at step 0, expected a finite number"):
-        fit(model, lambda generator: model.weight.sum() * torch.nan, steps=3, learning_rate=0.1)
+    with pytest.raises(
+        ValueError, match="loss: got nan at step 0, expected a finite number"
+    ):
+        fit(
+            model,
+            lambda generator: model.weight.sum() * torch.nan,
+            steps=3,
+            learning_rate=0.1,
+        )
 
 
 @pytest.mark.parametrize("steps", [0, -1])

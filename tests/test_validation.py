@@ -10,14 +10,18 @@ def test_shape():
     require_shape("x", torch.zeros(2, 3), (2, "T"))
     for shape in ((3, 3), (2,), (2, 0), (2, 3, 1)):
         with pytest.raises(
-            ValueError, match=rf"x: got shape \({str(shape)[1:-1]}\), expected \(2, T\), each at least 1"
+            ValueError,
+            match=rf"x: got shape \({str(shape)[1:-1]}\), expected \(2, T\), each at least 1",
         ):
             require_shape("x", torch.zeros(shape), (2, "T"))
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
 def test_finite(bad):
-    with pytest.raises(ValueError, match=r"x: got 2 NaN or infinite values in shape \(2, 3\), expected none"):
+    with pytest.raises(
+        ValueError,
+        match=r"x: got 2 NaN or infinite values in shape \(2, 3\), expected none",
+    ):
         require_finite("x", torch.tensor([[0.0, bad, 1.0], [2.0, 3.0, bad]]))
 
 

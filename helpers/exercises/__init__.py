@@ -46,7 +46,11 @@ class Exercise:
 def exercises() -> dict[str, Exercise]:
     """All exercises of the book by name, chapter by chapter."""
     chapters = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
-    every = [exercise for chapter in chapters for exercise in import_module(f"{__name__}.{chapter}").EXERCISES]
+    every = [
+        exercise
+        for chapter in chapters
+        for exercise in import_module(f"{__name__}.{chapter}").EXERCISES
+    ]
     return {exercise.name: exercise for exercise in every}
 
 
@@ -63,7 +67,9 @@ def check(function: Callable[..., torch.Tensor]) -> None:
     known = exercises()
     name = getattr(function, "__name__", repr(function))
     if name not in known:
-        raise ValueError(f"function: got {name!r}, expected one of the exercises {', '.join(known)}")
+        raise ValueError(
+            f"function: got {name!r}, expected one of the exercises {', '.join(known)}"
+        )
     fault = find_fault(function, known[name])
     print(
         f"✗ {fault}"
@@ -79,7 +85,9 @@ def find_fault(function: Callable[..., torch.Tensor], exercise: Exercise) -> str
         given = deepcopy(case)
         try:
             result = function(*given)
-        except Exception as error:  # whatever the reader's code raises is the answer to show
+        except (
+            Exception
+        ) as error:  # whatever the reader's code raises is the answer to show
             return f"{name} raised {type(error).__name__}: {error}. It was given {_describe(case)}."
         if result is None or result is ...:
             return f"Not solved yet: {name} returned {result}. Write its body and run this cell again."
@@ -89,14 +97,19 @@ def find_fault(function: Callable[..., torch.Tensor], exercise: Exercise) -> str
         if result.shape != expected.shape:
             got, want = tuple(result.shape), tuple(expected.shape)
             return f"{name} returned shape {got}, expected {want}, given {_describe(case)}."
-        if not all(_same(before, after) for before, after in zip(case, given, strict=True)):
+        if not all(
+            _same(before, after) for before, after in zip(case, given, strict=True)
+        ):
             return f"{name} changed its input in place; work on a new tensor instead (masked_fill, not masked_fill_)."
         results.append((result, expected))
     if all(_same(result, expected) for result, expected in results):
         return None
     for mistake, message in exercise.mistakes.items():
         wrong = [mistake(*deepcopy(case)) for case in exercise.cases]
-        if all(_same(result, other) for (result, _), other in zip(results, wrong, strict=True)):
+        if all(
+            _same(result, other)
+            for (result, _), other in zip(results, wrong, strict=True)
+        ):
             return message
     result, expected = next(pair for pair in results if not _same(*pair))
     return f"{name} returned {_numbers(result)}, expected {_numbers(expected)}."
@@ -105,11 +118,16 @@ def find_fault(function: Callable[..., torch.Tensor], exercise: Exercise) -> str
 def _same(a: object, b: object) -> bool:
     if not isinstance(a, torch.Tensor):
         return a == b
-    return a.shape == b.shape and torch.allclose(a.double(), b.double(), atol=1e-5, equal_nan=True)
+    return a.shape == b.shape and torch.allclose(
+        a.double(), b.double(), atol=1e-5, equal_nan=True
+    )
 
 
 def _describe(case: tuple) -> str:
-    return ", ".join(f"a tensor {tuple(a.shape)}" if isinstance(a, torch.Tensor) else repr(a) for a in case)
+    return ", ".join(
+        f"a tensor {tuple(a.shape)}" if isinstance(a, torch.Tensor) else repr(a)
+        for a in case
+    )
 
 
 def _numbers(tensor: torch.Tensor) -> str:
@@ -131,7 +149,10 @@ def task(exercise: Exercise, number: int) -> str:
 def stub(exercise: Exercise) -> str:
     """The code cell that the reader completes: the solution without its body, and the check."""
     lines = textwrap.dedent(inspect.getsource(exercise.solution)).rstrip().splitlines()
-    begin, end = (next(i for i, line in enumerate(lines) if marker in line) for marker in (BEGIN, END))
+    begin, end = (
+        next(i for i, line in enumerate(lines) if marker in line)
+        for marker in (BEGIN, END)
+    )
     body = [*lines[:begin], "    ...  # your code here", *lines[end + 1 :]]
     return "\n".join([*body, "", "", f"check({exercise.name})"])
 
@@ -158,8 +179,14 @@ def sync(notebook):
             if match := re.fullmatch("exercise-(task|stub|answer)-(.*)", tag):
                 kind, name = match.groups()
                 if name not in known:
-                    raise ValueError(f"tags: got {tag!r}, expected the name of an exercise: {', '.join(known)}")
+                    raise ValueError(
+                        f"tags: got {tag!r}, expected the name of an exercise: {', '.join(known)}"
+                    )
                 number = numbers.setdefault(name, len(numbers) + 1)
-                make = {"task": partial(task, number=number), "stub": stub, "answer": answer}[kind]
+                make = {
+                    "task": partial(task, number=number),
+                    "stub": stub,
+                    "answer": answer,
+                }[kind]
                 cell.source = make(known[name])
     return notebook

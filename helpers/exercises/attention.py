@@ -8,7 +8,9 @@ from helpers.exercises import Exercise
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 # ---- one query ------------------------------------------------------------------------------------------------------
@@ -63,7 +65,9 @@ def masked_softmax(energy, mask):
     # the solution ends
 
 
-_MASK = torch.tensor([[True, True, False, False], [True, False, True, True], [False, True, True, False]])
+_MASK = torch.tensor(
+    [[True, True, False, False], [True, False, True, True], [False, True, True, False]]
+)
 
 MASKED_SOFTMAX = Exercise(
     title="a softmax that respects a mask",
@@ -96,7 +100,9 @@ MASKED_SOFTMAX = Exercise(
 def additive_energy(query, keys, W_q, W_k, v):
     """query (d_q,), keys (S, d_k), W_q (h, d_q), W_k (h, d_k), v (h,) → energy (S,)"""
     # the solution begins
-    hidden = torch.tanh(W_q @ query + keys @ W_k.T)  # (S, h): the query's part is added to every row
+    hidden = torch.tanh(
+        W_q @ query + keys @ W_k.T
+    )  # (S, h): the query's part is added to every row
     return hidden @ v  # (S,)
     # the solution ends
 
@@ -109,8 +115,20 @@ ADDITIVE_ENERGY = Exercise(
     hint="`keys @ W_k.T` has shape (S, h), one row a key. `W_q @ query` has shape (h,): `+` adds it to each row.",
     solution=additive_energy,
     cases=[
-        (_random(3), _random(5, 4, seed=1), _random(2, 3, seed=2), _random(2, 4, seed=3), _random(2, seed=4)),
-        (_random(2, seed=5), _random(3, 2, seed=6), _random(4, 2), _random(4, 2, seed=7), _random(4, seed=8)),
+        (
+            _random(3),
+            _random(5, 4, seed=1),
+            _random(2, 3, seed=2),
+            _random(2, 4, seed=3),
+            _random(2, seed=4),
+        ),
+        (
+            _random(2, seed=5),
+            _random(3, 2, seed=6),
+            _random(4, 2),
+            _random(4, 2, seed=7),
+            _random(4, seed=8),
+        ),
     ],
     mistakes={
         lambda q, k, W_q, W_k, v: (W_q @ q + k @ W_k.T) @ v: (
@@ -164,7 +182,9 @@ TEMPER = Exercise(
             "The softmax is taken of the weights, as if they were energies, and a weight of 0 becomes positive. "
             "Go back to the energies first: log α."
         ),
-        lambda w, t: w ** (1 / t): "The powers are right, but the rows no longer sum to 1: divide each row by its sum.",
+        lambda w, t: (
+            w ** (1 / t)
+        ): "The powers are right, but the rows no longer sum to 1: divide each row by its sum.",
         lambda w, t: w**t / (w**t).sum(-1, keepdim=True): (
             "The temperature acts the wrong way round: a high τ must flatten the weights. The exponent is 1/τ, not τ."
         ),

@@ -12,7 +12,12 @@ import pytest
 
 SANITISER = Path(__file__).parent / "tests" / "notebooks" / "nbval.cfg"
 PLOTLY = "application/vnd.plotly.v1+json"
-SHOWN_ONLY = ("application/vnd.jupyter.widget-view+json", "image/png", "image/jpeg", "image/svg+xml")
+SHOWN_ONLY = (
+    "application/vnd.jupyter.widget-view+json",
+    "image/png",
+    "image/jpeg",
+    "image/svg+xml",
+)
 MEMORY_LIMIT_MB = 1500
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
@@ -21,20 +26,31 @@ def pytest_configure(config):
     if not config.getoption("nbval", default=False):
         return
     config.option.nbval_current_env = True
-    config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(SANITISER)
-    os.environ["OMP_NUM_THREADS"] = "1"  # two notebooks at a time must not fight for two cores
+    config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(
+        SANITISER
+    )
+    os.environ["OMP_NUM_THREADS"] = (
+        "1"  # two notebooks at a time must not fight for two cores
+    )
 
     from nbval.kernel import RunningKernel
     from nbval.plugin import IPyNbCell
 
     def execute_cell_input(self, cell_input, allow_stdin=None):
         """Run a cell as Jupyter does: without `store_history` IPython ignores a semicolon at its end."""
-        return self.kc.execute(cell_input, store_history=True, allow_stdin=allow_stdin, stop_on_error=False)
+        return self.kc.execute(
+            cell_input, store_history=True, allow_stdin=allow_stdin, stop_on_error=False
+        )
 
     compare = IPyNbCell.compare_outputs
 
     def compare_outputs(self, test, ref, skip_compare=None):
-        return compare(self, [comparable(o) for o in test], [comparable(o) for o in ref], skip_compare)
+        return compare(
+            self,
+            [comparable(o) for o in test],
+            [comparable(o) for o in ref],
+            skip_compare,
+        )
 
     RunningKernel.execute_cell_input = execute_cell_input
     IPyNbCell.compare_outputs = compare_outputs
@@ -43,14 +59,19 @@ def pytest_configure(config):
 def pytest_collectstart(collector):
     """Take back nbval's own exceptions: `comparable` leaves something to compare of each output."""
     if type(collector).__name__ == "IPyNbFile":
-        collector.skip_compare = tuple(mime for mime in collector.skip_compare if mime not in SHOWN_ONLY)
+        collector.skip_compare = tuple(
+            mime for mime in collector.skip_compare if mime not in SHOWN_ONLY
+        )
 
 
 def comparable(output):
     """Return a copy of an output, figures, explorers and images reduced to what must stay the same."""
     output = output.copy()
     if "data" in output:
-        output["data"] = {mime: reduce_content(mime, content) for mime, content in output["data"].items()}
+        output["data"] = {
+            mime: reduce_content(mime, content)
+            for mime, content in output["data"].items()
+        }
     return output
 
 
@@ -61,7 +82,9 @@ def reduce_content(mime, content):
         layout = content["layout"]
         return repr(
             {
-                "traces": [(trace.get("type"), trace.get("name")) for trace in content["data"]],
+                "traces": [
+                    (trace.get("type"), trace.get("name")) for trace in content["data"]
+                ],
                 "title": layout.get("title", {}).get("text"),
                 "alt": layout.get("meta", {}).get("alt"),
             }
@@ -76,13 +99,19 @@ class PeakMemory(pytest.Item):
         kernel = self.parent.kernel
         if not kernel.is_alive():
             pytest.fail("the kernel died", pytrace=False)
-        ask = {"peak": "__import__('resource').getrusage(__import__('resource').RUSAGE_SELF).ru_maxrss"}
-        reply = kernel.kc.execute("", silent=True, user_expressions=ask, reply=True, timeout=60)
+        ask = {
+            "peak": "__import__('resource').getrusage(__import__('resource').RUSAGE_SELF).ru_maxrss"
+        }
+        reply = kernel.kc.execute(
+            "", silent=True, user_expressions=ask, reply=True, timeout=60
+        )
         answer = reply["content"]["user_expressions"]["peak"]["data"]["text/plain"]
         megabytes = int(answer) * MAXRSS_BYTES / 1e6
         self.user_properties.append(("peak_mb", megabytes))
         if megabytes > MEMORY_LIMIT_MB:
-            reason = f"the kernel needed {megabytes:.0f} MB, more than {MEMORY_LIMIT_MB} MB"
+            reason = (
+                f"the kernel needed {megabytes:.0f} MB, more than {MEMORY_LIMIT_MB} MB"
+            )
             pytest.fail(reason, pytrace=False)
 
     def reportinfo(self):
@@ -95,13 +124,17 @@ def pytest_collection_modifyitems(items):
         notebook = items[index].parent
         last = index + 1 == len(items) or items[index + 1].parent is not notebook
         if last and type(notebook).__name__ == "IPyNbFile":
-            items.insert(index + 1, PeakMemory.from_parent(notebook, name="peak memory"))
+            items.insert(
+                index + 1, PeakMemory.from_parent(notebook, name="peak memory")
+            )
 
 
 def pytest_terminal_summary(terminalreporter):
     """Print what each notebook cost: the seconds of its cells and the peak memory of its kernel."""
     seconds, megabytes = {}, {}
-    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+    for report in (
+        report for reports in terminalreporter.stats.values() for report in reports
+    ):
         if getattr(report, "when", None) != "call" or ".ipynb::" not in report.nodeid:
             continue
         name = report.nodeid.partition("::")[0]

@@ -27,10 +27,14 @@ def test_binder_finds_its_folder_and_python(buildpack):
 def test_dockerfile_installs_the_requirements_and_then_the_helpers(buildpack):
     dockerfile = buildpack.render({})
     copied = dockerfile.index("COPY --chown=1000:1000 src/ ${REPO_DIR}/")
-    requirements = dockerfile.index('pip install --no-cache-dir -r "binder/requirements.txt"')
+    requirements = dockerfile.index(
+        'pip install --no-cache-dir -r "binder/requirements.txt"'
+    )
     assert copied < requirements < dockerfile.index("RUN ./binder/postBuild")
     assert os.access("binder/postBuild", os.X_OK)
-    assert "pip install --no-deps ." in Path("binder/postBuild").read_text().splitlines()
+    assert (
+        "pip install --no-deps ." in Path("binder/postBuild").read_text().splitlines()
+    )
 
 
 def test_torch_comes_without_cuda():

@@ -23,7 +23,9 @@ from helpers import exercises
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the strict comparison ignores is not stored either, so both read the same rules.
-NOISE = get_sanitize_patterns((ROOT / "tests" / "notebooks" / "nbval.cfg").read_text(encoding="utf-8"))
+NOISE = get_sanitize_patterns(
+    (ROOT / "tests" / "notebooks" / "nbval.cfg").read_text(encoding="utf-8")
+)
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -51,14 +53,22 @@ async def run(notebook, folder):
         record_timing=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
-        on_cell_execute=lambda cell, cell_index: here.update(cell=cell, index=cell_index),
+        on_cell_execute=lambda cell, cell_index: here.update(
+            cell=cell, index=cell_index
+        ),
     )
     try:
         await client.async_execute(stderr=subprocess.DEVNULL)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        what = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else error
+        what = (
+            f"{error.ename}: {error.evalue}"
+            if isinstance(error, CellExecutionError)
+            else error
+        )
         first_line = here["cell"].source.partition("\n")[0]
-        raise RefreshError(f"cell {here['index'] + 1} (`{first_line}`) failed: {what}") from error
+        raise RefreshError(
+            f"cell {here['index'] + 1} (`{first_line}`) failed: {what}"
+        ) from error
 
 
 def tidy(notebook, name):
@@ -68,10 +78,14 @@ def tidy(notebook, name):
     """
     states = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
     kept = {}
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE})
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": KERNELSPEC, "language_info": LANGUAGE}
+    )
     names = {}
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({"tags": cell.metadata.tags} if cell.metadata.get("tags") else {})
+        cell.metadata = nbformat.from_dict(
+            {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
+        )
         for output in cell.get("outputs", []):
             if "text" in output:
                 output.text = without_noise(output.text)
@@ -79,14 +93,21 @@ def tidy(notebook, name):
                 if isinstance(content, str) and not mime.startswith("image/"):
                     output.data[mime] = without_noise(content)
             view = output.get("data", {}).get(VIEW)
-            if view and states.get(view.model_id, {}).get("model_module") == "anywidget":
-                stable = names.setdefault(view.model_id, f"{name}-explorer-{len(names) + 1}")
+            if (
+                view
+                and states.get(view.model_id, {}).get("model_module") == "anywidget"
+            ):
+                stable = names.setdefault(
+                    view.model_id, f"{name}-explorer-{len(names) + 1}"
+                )
                 kept[stable] = states[view.model_id]
                 view.model_id = stable
     for model in kept.values():
         del model["state"]["layout"]  # a reference to another widget, by its random id
     if kept:
-        notebook.metadata.widgets = {STATE: {"version_major": 2, "version_minor": 0, "state": kept}}
+        notebook.metadata.widgets = {
+            STATE: {"version_major": 2, "version_minor": 0, "state": kept}
+        }
 
 
 def without_noise(text):
@@ -121,10 +142,16 @@ async def refresh_all(paths):
             try:
                 await refresh(path)
             except RefreshError as error:
-                print(f"{path.name}: {error}. The file is left as it was.", file=sys.stderr)
+                print(
+                    f"{path.name}: {error}. The file is left as it was.",
+                    file=sys.stderr,
+                )
                 return False
             seconds = time.perf_counter() - start
-            print(f"{path.name}: {seconds:.0f} s, {path.stat().st_size / 1e3:.0f} kB", flush=True)
+            print(
+                f"{path.name}: {seconds:.0f} s, {path.stat().st_size / 1e3:.0f} kB",
+                flush=True,
+            )
             return True
 
     return (await asyncio.gather(*map(attempt, paths))).count(False)
@@ -138,13 +165,19 @@ def find(names, folder):
     found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
     stems = [Path(name).stem for name in names] or list(found)
     if unknown := [stem for stem in stems if stem not in found]:
-        raise ValueError(f"no notebook {', '.join(unknown)} in {folder.name}/; there are: {', '.join(found)}")
+        raise ValueError(
+            f"no notebook {', '.join(unknown)} in {folder.name}/; there are: {', '.join(found)}"
+        )
     return [found[stem] for stem in stems]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="such as 06_attention; without a name, all notebooks run")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        help="such as 06_attention; without a name, all notebooks run",
+    )
     arguments = parser.parse_args()
     try:
         paths = find(arguments.names, ROOT / "notebooks")

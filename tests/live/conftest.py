@@ -14,8 +14,11 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.i
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
     lab = Lab(tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("home"))
-    yield lab
-    lab.stop()
+    try:
+        lab.wait()
+        yield lab
+    finally:
+        lab.stop()
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +30,11 @@ def started():
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
 def chapter(request, lab, browser, started):
     """A chapter whose cells were told to run; the next one that a test asks for is started too."""
-    params = [item.callspec.params.get("chapter") for item in request.session.items if hasattr(item, "callspec")]
+    params = [
+        item.callspec.params.get("chapter")
+        for item in request.session.items
+        if hasattr(item, "callspec")
+    ]
     paths = list(dict.fromkeys(filter(None, params)))
     here = paths.index(request.param)
     for path in paths[here : here + 2]:

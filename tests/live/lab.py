@@ -32,7 +32,9 @@ CELLS = "[...jupyterapp.shell.currentWidget.content.model.cells].filter(cell => 
 OUTPUTS = f"{CELLS}.flatMap(cell => cell.outputs.toJSON())"
 ERRORS = f"{OUTPUTS}.filter(output => output.output_type === 'error').map(error => error.evalue)"
 IDLE = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
-FINISHED = f"{IDLE} && ({CELLS}.every(cell => cell.executionCount) || {ERRORS}.length > 0)"
+FINISHED = (
+    f"{IDLE} && ({CELLS}.every(cell => cell.executionCount) || {ERRORS}.length > 0)"
+)
 MODEL_IDS = f"{OUTPUTS}.flatMap(output => output.data?.['{VIEW}']?.model_id ?? [])"
 START_SECONDS = 120
 RUN_SECONDS = 900
@@ -72,8 +74,9 @@ class Lab:
         command = [sys.executable, "-m", "jupyterlab", "--no-browser"]
         command += [f"--{name}={value}" for name, value in options.items()]
         with (home / "lab.log").open("w") as log:
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        wait_for(self.is_up, START_SECONDS, f"JupyterLab to answer; its log is in {home}")
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log
+            )
 
     def is_up(self):
         try:
@@ -81,20 +84,28 @@ class Lab:
         except OSError:
             return None
 
+    def wait(self):
+        """Wait until the server answers."""
+        wait_for(self.is_up, START_SECONDS, "JupyterLab to answer")
+
     def ask(self, what, method="GET"):
         """Return what the server's REST interface answers."""
         headers = {"Authorization": f"token {self.token}"}
-        request = urllib.request.Request(f"{self.url}/api/{what}", method=method, headers=headers)
+        request = urllib.request.Request(
+            f"{self.url}/api/{what}", method=method, headers=headers
+        )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or "null")
 
     def session(self, name):
         """Return the session of a notebook, or None."""
-        return next((session for session in self.ask("sessions") if session["path"] == name), None)
+        return next(
+            (session for session in self.ask("sessions") if session["path"] == name),
+            None,
+        )
 
     def stop(self):
-        for session in self.ask("sessions"):
-            self.ask(f"sessions/{session['id']}", "DELETE")
+        """Stop the server, which stops its kernels."""
         self.process.terminate()
         self.process.wait(START_SECONDS)
 
@@ -106,14 +117,18 @@ class Chapter:
         self.lab, self.name = lab, path.name
         stored = nbformat.read(path, as_version=4)
         code = [cell for cell in stored.cells if cell.cell_type == "code"]
-        self.views = sum(VIEW in output.get("data", {}) for cell in code for output in cell.outputs)
+        self.views = sum(
+            VIEW in output.get("data", {}) for cell in code for output in cell.outputs
+        )
         for cell in code:
             cell.update(outputs=[], execution_count=None)
         stored.metadata.pop("widgets", None)
         nbformat.write(stored, lab.root / path.name)
 
         self.page = browser.new_page(viewport={"width": 1280, "height": 900})
-        self.page.goto(f"{lab.url}/doc/workspaces/{path.stem}/tree/{path.name}?token={lab.token}&reset")
+        self.page.goto(
+            f"{lab.url}/doc/workspaces/{path.stem}/tree/{path.name}?token={lab.token}&reset"
+        )
         self.page.locator(".jp-NotebookPanel").wait_for(timeout=START_SECONDS * 1000)
         wait_for(self.is_ready, START_SECONDS, f"the kernel of {path.name}")
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -121,7 +136,11 @@ class Chapter:
 
     def is_ready(self):
         session = self.lab.session(self.name)
-        return session and session["kernel"]["execution_state"] == "idle" and session["kernel"]["connections"] > 0
+        return (
+            session
+            and session["kernel"]["execution_state"] == "idle"
+            and session["kernel"]["connections"] > 0
+        )
 
     def finish(self):
         """Wait until every cell has run or one has failed, and return the failures' texts."""
@@ -131,20 +150,30 @@ class Chapter:
     def connect(self):
         """Speak to the chapter's kernel, as a second front end beside the page."""
         kernel = self.lab.session(self.name)["kernel"]["id"]
-        self.client = BlockingKernelClient(connection_file=str(self.lab.runtime / f"kernel-{kernel}.json"))
+        self.client = BlockingKernelClient(
+            connection_file=str(self.lab.runtime / f"kernel-{kernel}.json")
+        )
         self.client.load_connection_file()
         self.client.start_channels()
 
     def traits(self):
         """Return what Python knows of each explorer: {model id: [class, {trait: value as text}]}."""
         ask = {"traits": TRAITS}
-        reply = self.client.execute("", silent=True, user_expressions=ask, reply=True, timeout=60)
-        return ast.literal_eval(reply["content"]["user_expressions"]["traits"]["data"]["text/plain"])
+        reply = self.client.execute(
+            "", silent=True, user_expressions=ask, reply=True, timeout=60
+        )
+        return ast.literal_eval(
+            reply["content"]["user_expressions"]["traits"]["data"]["text/plain"]
+        )
 
     def explorers(self):
         """Return the explorers on the page, once all are drawn: [(locator, model id)]."""
         found = self.page.locator(".jp-OutputArea section.pa-explorer[data-ready=true]")
-        wait_for(lambda: found.count() == self.views, 60, f"{self.views} explorers to be drawn")
+        wait_for(
+            lambda: found.count() == self.views,
+            60,
+            f"{self.views} explorers to be drawn",
+        )
         return list(zip(found.all(), self.page.evaluate(MODEL_IDS), strict=True))
 
     def close(self):

@@ -11,7 +11,9 @@ def move_by_keyboard(page, control):
     section = control.locator("xpath=ancestor::section")
     keys = ["Space", "ArrowDown"]
     if control.get_attribute("type") == "range":
-        near_the_end = control.evaluate("slider => slider.value > (+slider.min + +slider.max) / 2")
+        near_the_end = control.evaluate(
+            "slider => slider.value > (+slider.min + +slider.max) / 2"
+        )
         keys = ["ArrowLeft", "ArrowDown"] if near_the_end else ["ArrowRight", "ArrowUp"]
     control.focus()
     for key in keys:
@@ -23,7 +25,9 @@ def move_by_keyboard(page, control):
 def move_by_pointer(page, control):
     """Drag a slider to its other half, or choose another of several answers."""
     if control.get_attribute("type") == "radio":
-        control.locator("xpath=ancestor::fieldset").locator("input:not(:checked)").first.click()
+        control.locator("xpath=ancestor::fieldset").locator(
+            "input:not(:checked)"
+        ).first.click()
         return
     control.scroll_into_view_if_needed()
     box = control.bounding_box()
@@ -41,7 +45,11 @@ def check_that_python_follows(chapter, section, model_id, move):
     kind, traits = chapter.traits()[model_id]
     assert kind == section.get_attribute("data-explorer")
     move(chapter.page, section.locator(CONTROL).first)
-    wait_for(lambda: chapter.traits()[model_id][1] != traits, 30, f"{kind} to change in Python")
+    wait_for(
+        lambda: chapter.traits()[model_id][1] != traits,
+        30,
+        f"{kind} to change in Python",
+    )
 
 
 def test_all_cells_run_without_an_error(chapter):

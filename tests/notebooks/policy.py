@@ -19,20 +19,29 @@ PLOTLY = "application/vnd.plotly.v1+json"
 LARGEST = 2_000_000
 
 # nbval and nbclient would skip such a cell, or let it fail.
-BANNED_TAGS = {"nbval-skip", "nbval-raises-exception", "raises-exception", "skip-execution"}
+BANNED_TAGS = {
+    "nbval-skip",
+    "nbval-raises-exception",
+    "raises-exception",
+    "skip-execution",
+}
 # A comment has the same power as a tag, but cannot be seen in the notebook's metadata.
 BANNED_WORDS = ("NBVAL_", "PYTEST_VALIDATE_IGNORE_OUTPUT")
 IGNORED_TAG = "nbval-ignore-output"
 FIGURES = {VIEW, PLOTLY, "image/png"}
 
 PROGRESS_BAR = re.compile(r"\s*(.*\d+%\|.*\| \d+/\d+)?\s*")
-MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|var|opt|usr|mnt|content)/|\b[A-Z]:\\")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.:/])/(?:home|root|Users|tmp|var|opt|usr|mnt|content)/|\b[A-Z]:\\"
+)
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 
 def repository():
     """Return the address of the book's repository, as _config.yml has it."""
-    return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))[
+        "repository"
+    ]["url"]
 
 
 def first_cell():
@@ -56,7 +65,11 @@ def outputs(notebook):
 
 def shown(notebook, mime):
     """Return the contents of all outputs of this type, in order of appearance."""
-    return [output.data[mime] for output in outputs(notebook) if mime in output.get("data", {})]
+    return [
+        output.data[mime]
+        for output in outputs(notebook)
+        if mime in output.get("data", {})
+    ]
 
 
 def states(notebook):
@@ -68,7 +81,11 @@ def text_of(output):
     """Return all text that an output shows."""
     if output.output_type == "stream":
         return output.text
-    return "\n".join(text for mime, text in output.get("data", {}).items() if mime.startswith("text/"))
+    return "\n".join(
+        text
+        for mime, text in output.get("data", {}).items()
+        if mime.startswith("text/")
+    )
 
 
 def called(node):
@@ -86,14 +103,20 @@ def demonstrates(source):
     statements = ast.parse(TransformerManager().transform_cell(source)).body
     last = statements[-1] if statements else None
     silenced = DisplayHook.semicolon_at_end_of_expression(source)
-    if isinstance(last, ast.Expr) and not silenced and not called(last.value).startswith("set_"):
+    if (
+        isinstance(last, ast.Expr)
+        and not silenced
+        and not called(last.value).startswith("set_")
+    ):
         return True
     waiting = list(statements)
     while waiting:
         node = waiting.pop()
         if called(node) in ("print", "display", "show"):
             return True
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+        if not isinstance(
+            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+        ):
             waiting.extend(ast.iter_child_nodes(node))
     return False
 
@@ -123,7 +146,11 @@ def has_no_empty_cells(notebook, name):
 def demonstrations_have_output(notebook, name):
     """A cell that shows something has an output."""
     for cell in code_cells(notebook):
-        if cell.source != first_cell() and demonstrates(cell.source) and not cell.outputs:
+        if (
+            cell.source != first_cell()
+            and demonstrates(cell.source)
+            and not cell.outputs
+        ):
             yield f"no output: {cell.source!r} (an expression for its effect alone ends with a semicolon)"
 
 
@@ -152,14 +179,18 @@ def views_have_state(notebook, name):
 
 def states_have_views(notebook, name):
     """No state is stored that no output shows."""
-    for model_id in states(notebook).keys() - {view["model_id"] for view in shown(notebook, VIEW)}:
+    for model_id in states(notebook).keys() - {
+        view["model_id"] for view in shown(notebook, VIEW)
+    }:
         yield f"the state of {model_id} is stored, but nothing shows it"
 
 
 def ids_are_stable(notebook, name):
     """Explorers are numbered as they appear, so that a refresh changes nothing."""
     ids = list(dict.fromkeys(view["model_id"] for view in shown(notebook, VIEW)))
-    if ids != (expected := [f"{name}-explorer-{number}" for number in range(1, len(ids) + 1)]):
+    if ids != (
+        expected := [f"{name}-explorer-{number}" for number in range(1, len(ids) + 1)]
+    ):
         yield f"model ids are {ids}, not {expected}"
 
 
@@ -189,7 +220,9 @@ def ignores_only_figures(notebook, name):
 
 def metadata_is_clean(notebook, name):
     """The metadata, explorers' states apart, hold no path of a machine, no time, no Python version."""
-    places = [{key: value for key, value in notebook.metadata.items() if key != "widgets"}]
+    places = [
+        {key: value for key, value in notebook.metadata.items() if key != "widgets"}
+    ]
     places += [part.get("metadata") for part in [*notebook.cells, *outputs(notebook)]]
     for place in places:
         if MACHINE_PATH.search(str(place)) or TIMESTAMP.search(str(place)):

@@ -19,7 +19,12 @@ def text(text, name="stdout"):
 
 
 def figure(title, y):
-    return {policy.PLOTLY: {"data": [{"type": "scatter", "y": [y]}], "layout": {"title": {"text": title}}}}
+    return {
+        policy.PLOTLY: {
+            "data": [{"type": "scatter", "y": [y]}],
+            "layout": {"title": {"text": title}},
+        }
+    }
 
 
 def explorer(model_id, text="Explorer()"):
@@ -42,13 +47,33 @@ CELLS = {
     "a silenced expression": ("1 + 1;", None, "passed"),
     "a new output": ("1 + 1", None, "failed"),
     "a bar": (BAR.format(9), text("train: 100%|██████████| 9/9\n", "stderr"), "passed"),
-    "a shorter bar": (BAR.format(9), text("train: 100%|██████████| 8/8\n", "stderr"), "failed"),
-    "the last digit of a figure": (show(figure("Loss", 0.30000000000000004)), stored(figure("Loss", 0.3)), "passed"),
+    "a shorter bar": (
+        BAR.format(9),
+        text("train: 100%|██████████| 8/8\n", "stderr"),
+        "failed",
+    ),
+    "the last digit of a figure": (
+        show(figure("Loss", 0.30000000000000004)),
+        stored(figure("Loss", 0.3)),
+        "passed",
+    ),
     "another title": (show(figure("Loss", 1)), stored(figure("Accuracy", 1)), "failed"),
     "no figure any more": ("1;", stored(figure("Loss", 1)), "failed"),
-    "an explorer": (show(explorer("0a1b")), stored(explorer("cells-explorer-1")), "passed"),
-    "another explorer": (show(explorer("0a1b")), stored(explorer("0a1b", "Quiz()")), "failed"),
-    "an image for an explorer": (show({"image/png": ""}), stored({policy.VIEW: {}}), "failed"),
+    "an explorer": (
+        show(explorer("0a1b")),
+        stored(explorer("cells-explorer-1")),
+        "passed",
+    ),
+    "another explorer": (
+        show(explorer("0a1b")),
+        stored(explorer("0a1b", "Quiz()")),
+        "failed",
+    ),
+    "an image for an explorer": (
+        show({"image/png": ""}),
+        stored({policy.VIEW: {}}),
+        "failed",
+    ),
     "much memory": (MUCH_MEMORY, None, "passed"),
 }
 
@@ -63,11 +88,24 @@ def test_strict_comparison(tmp_path):
         for count, (source, output, _) in enumerate(CELLS.values(), 1)
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "cells.ipynb")
-    command = [sys.executable, "-m", "pytest", "--nbval", "-v", "--color=no", "-p", "no:cacheprovider"]
-    printed = subprocess.run([*command, "cells.ipynb"], cwd=tmp_path, capture_output=True, text=True).stdout
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "-v",
+        "--color=no",
+        "-p",
+        "no:cacheprovider",
+    ]
+    printed = subprocess.run(
+        [*command, "cells.ipynb"], cwd=tmp_path, capture_output=True, text=True
+    ).stdout
 
     found = dict(re.findall(r"ipynb::(Cell \d+|peak memory) (PASSED|FAILED)", printed))
-    results = {name: found[f"Cell {number}"].lower() for number, name in enumerate(CELLS)}
+    results = {
+        name: found[f"Cell {number}"].lower() for number, name in enumerate(CELLS)
+    }
     assert results == {name: expected for name, (_, _, expected) in CELLS.items()}
     assert found["peak memory"] == "FAILED"
     assert "more than 1500 MB" in printed

@@ -10,7 +10,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from nbval.plugin import get_sanitize_patterns
 
 NOTEBOOKS = sorted((policy.ROOT / "notebooks").glob("*.ipynb"))
-SANITISER = get_sanitize_patterns((policy.ROOT / "tests/notebooks/nbval.cfg").read_text(encoding="utf-8"))
+SANITISER = get_sanitize_patterns(
+    (policy.ROOT / "tests/notebooks/nbval.cfg").read_text(encoding="utf-8")
+)
 ADDRESS = "https://example.org/book"
 
 
@@ -36,16 +38,31 @@ def good(monkeypatch):
         new_markdown_cell("# Good"),
         new_code_cell(policy.first_cell(), metadata={"tags": ["remove-cell"]}),
         new_code_cell("import torch\ntorch.manual_seed(0);"),
-        new_code_cell("explorer", outputs=[new_output("display_data", data={policy.VIEW: view})]),
-        new_code_cell("figure.show()", outputs=[new_output("display_data", data={policy.PLOTLY: figure})]),
-        new_code_cell("model = train()", outputs=[new_output("stream", name="stderr", text=bar)]),
-        new_code_cell("print(1 / 4)", outputs=[new_output("stream", name="stdout", text="0.25\n")]),
+        new_code_cell(
+            "explorer", outputs=[new_output("display_data", data={policy.VIEW: view})]
+        ),
+        new_code_cell(
+            "figure.show()",
+            outputs=[new_output("display_data", data={policy.PLOTLY: figure})],
+        ),
+        new_code_cell(
+            "model = train()", outputs=[new_output("stream", name="stderr", text=bar)]
+        ),
+        new_code_cell(
+            "print(1 / 4)", outputs=[new_output("stream", name="stdout", text="0.25\n")]
+        ),
     ]
     for count, cell in enumerate(cells[1:], 1):
         cell.execution_count = count
-    state = {"state": {"good-explorer-1": {"model_module": "anywidget", "state": {"_esm": "/tmp/"}}}}
+    state = {
+        "state": {
+            "good-explorer-1": {"model_module": "anywidget", "state": {"_esm": "/tmp/"}}
+        }
+    }
     kernel = {"name": "python3", "display_name": "Python 3"}
-    metadata = nbformat.from_dict({"kernelspec": kernel, "widgets": {policy.STATE: state}})
+    metadata = nbformat.from_dict(
+        {"kernelspec": kernel, "widgets": {policy.STATE: state}}
+    )
     return new_notebook(cells=cells, metadata=metadata)
 
 
@@ -82,18 +99,39 @@ BREAKS = [
     (policy.has_no_warnings, show_last("stream", name="stderr", text=WARNING)),
     (policy.views_have_state, lambda nb: nb.metadata.pop("widgets")),
     (policy.states_have_views, change(3, outputs=[])),
-    (policy.ids_are_stable, lambda nb: nb.cells[3].outputs[0].data[policy.VIEW].update(model_id="0a1b2c")),
+    (
+        policy.ids_are_stable,
+        lambda nb: nb.cells[3].outputs[0].data[policy.VIEW].update(model_id="0a1b2c"),
+    ),
     (policy.is_small, change(0, source="x" * policy.LARGEST)),
     (policy.skips_nothing, tag(2, "raises-exception")),
     (policy.skips_nothing, change(2, source="# NBVAL_IGNORE_OUTPUT\n1;")),
     (policy.ignores_only_figures, tag(-1, "nbval-ignore-output")),
     (policy.metadata_is_clean, lambda nb: nb.metadata.update(path="/home/me/book")),
-    (policy.metadata_is_clean, lambda nb: nb.metadata.update(language_info={"version": "3.11.7"})),
-    (policy.metadata_is_clean, lambda nb: nb.cells[2].metadata.update(execution=TIMING)),
-    (policy.text_is_clean, show_last("stream", name="stdout", text="saved in /tmp/model.pt\n")),
-    (policy.kernel_is_python3, lambda nb: nb.metadata.kernelspec.update(name="conda-env-book")),
-    (policy.figures_have_alt_text, lambda nb: nb.cells[4].outputs[0].data[policy.PLOTLY].layout.pop("meta")),
-    (policy.begins_for_colab, change(1, source="%pip install git+https://example.org/fork")),
+    (
+        policy.metadata_is_clean,
+        lambda nb: nb.metadata.update(language_info={"version": "3.11.7"}),
+    ),
+    (
+        policy.metadata_is_clean,
+        lambda nb: nb.cells[2].metadata.update(execution=TIMING),
+    ),
+    (
+        policy.text_is_clean,
+        show_last("stream", name="stdout", text="saved in /tmp/model.pt\n"),
+    ),
+    (
+        policy.kernel_is_python3,
+        lambda nb: nb.metadata.kernelspec.update(name="conda-env-book"),
+    ),
+    (
+        policy.figures_have_alt_text,
+        lambda nb: nb.cells[4].outputs[0].data[policy.PLOTLY].layout.pop("meta"),
+    ),
+    (
+        policy.begins_for_colab,
+        change(1, source="%pip install git+https://example.org/fork"),
+    ),
     (policy.begins_for_colab, tag(1)),
     (policy.begins_for_colab, change(2, source="%pip install timm")),
 ]
@@ -153,7 +191,10 @@ def sanitise(text):
 @pytest.mark.parametrize(
     ("stored", "fresh"),
     [
-        ("train: 100%|███| 30/30 [00:12<00:00, 2.4it/s]", "train: 100%|███| 30/30 [1:00:09<00:00, 3.1s/it]"),
+        (
+            "train: 100%|███| 30/30 [00:12<00:00, 2.4it/s]",
+            "train: 100%|███| 30/30 [1:00:09<00:00, 3.1s/it]",
+        ),
         ("<object at 0x7f3c5a1b2c40>", "<object at 0x10a1b2c3d>"),
         ("loss 0.25  [took 12 s]", "loss 0.25  [took 9 s]"),
     ],
@@ -169,8 +210,14 @@ def test_every_sanitising_rule_is_tested():
 @pytest.mark.parametrize(
     ("stored", "fresh"),
     [
-        ("train: 100%|███| 30/30 [00:12<00:00, 2.4it/s]", "train: 100%|███| 29/29 [00:12<00:00, 2.4it/s]"),
-        ("train: 100%|███| 30/30 [00:12<00:00, 2.4it/s]", "valid: 100%|███| 30/30 [00:12<00:00, 2.4it/s]"),
+        (
+            "train: 100%|███| 30/30 [00:12<00:00, 2.4it/s]",
+            "train: 100%|███| 29/29 [00:12<00:00, 2.4it/s]",
+        ),
+        (
+            "train: 100%|███| 30/30 [00:12<00:00, 2.4it/s]",
+            "valid: 100%|███| 30/30 [00:12<00:00, 2.4it/s]",
+        ),
         ("<Figure object at 0x7f3c5a1b2c40>", "<Table object at 0x7f3c5a1b2c40>"),
         ("accuracy 0.912", "accuracy 0.913"),
         ("loss 0.25  [took 12 s]", "loss 0.26  [took 12 s]"),

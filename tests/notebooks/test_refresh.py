@@ -37,9 +37,13 @@ CELLS = [
 def folder(tmp_path, monkeypatch):
     """A book's folder with one notebook, as Lab would save it after some work on it."""
     (tmp_path / "notebooks").mkdir()
-    notebook = new_notebook(cells=[new_code_cell(source, execution_count=9) for source in CELLS])
+    notebook = new_notebook(
+        cells=[new_code_cell(source, execution_count=9) for source in CELLS]
+    )
     notebook.metadata.path = "/home/me"
-    notebook.cells[0].metadata = nbformat.from_dict({"tags": ["hide-cell"], "scrolled": True})
+    notebook.cells[0].metadata = nbformat.from_dict(
+        {"tags": ["hide-cell"], "scrolled": True}
+    )
     nbformat.write(notebook, tmp_path / "notebooks" / "scratch.ipynb")
     monkeypatch.setattr(refresh, "ROOT", tmp_path)
     return tmp_path / "notebooks"
@@ -70,7 +74,9 @@ def test_refresh_stores_explorers_and_is_stable(folder, monkeypatch):
         "scratch-explorer-1": 2,
         "scratch-explorer-2": 1,
     }
-    assert states["scratch-explorer-1"]["buffers"] == [{"data": "YWJj", "encoding": "base64", "path": ["weights"]}]
+    assert states["scratch-explorer-1"]["buffers"] == [
+        {"data": "YWJj", "encoding": "base64", "path": ["weights"]}
+    ]
     assert notebook.cells[5].outputs[0].text == "100%|██████████| 30/30\n"
     assert notebook.cells[0].metadata == {"tags": ["hide-cell"]}
     for rule in set(policy.RULES) - {policy.begins_for_colab}:
@@ -82,11 +88,21 @@ def test_refresh_stores_explorers_and_is_stable(folder, monkeypatch):
 
 @pytest.mark.parametrize(
     ("source", "reason"),
-    [("1 / 0", "ZeroDivisionError: division by zero"), ("import os\nos._exit(1)", "Kernel died")],
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import os\nos._exit(1)", "Kernel died"),
+    ],
 )
-def test_a_failing_notebook_is_named_and_left_alone(folder, monkeypatch, capsys, source, reason):
+def test_a_failing_notebook_is_named_and_left_alone(
+    folder, monkeypatch, capsys, source, reason
+):
     path = folder / "scratch.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell("x = 1", execution_count=9), new_code_cell(source)]), path)
+    nbformat.write(
+        new_notebook(
+            cells=[new_code_cell("x = 1", execution_count=9), new_code_cell(source)]
+        ),
+        path,
+    )
     before = path.read_bytes()
     assert run_main(monkeypatch) == 1
     message = capsys.readouterr().err
@@ -97,17 +113,26 @@ def test_a_failing_notebook_is_named_and_left_alone(folder, monkeypatch, capsys,
 
 def test_exercises_are_made_anew(folder, monkeypatch, capsys):
     path, name = folder / "scratch.ipynb", next(iter(exercises()))
-    cells = [new_code_cell("old", metadata={"tags": [f"exercise-{kind}-{name}"]}) for kind in ("task", "answer")]
+    cells = [
+        new_code_cell("old", metadata={"tags": [f"exercise-{kind}-{name}"]})
+        for kind in ("task", "answer")
+    ]
     nbformat.write(new_notebook(cells=cells), path)
     with monkeypatch.context() as patch:
         patch.setattr(refresh, "run", no_run)
         assert run_main(patch) == 0
-    assert [cell.source for cell in nbformat.read(path, as_version=4).cells] != ["old", "old"]
+    assert [cell.source for cell in nbformat.read(path, as_version=4).cells] != [
+        "old",
+        "old",
+    ]
 
     cells[0].metadata.tags = ["exercise-stub-nothing"]
     nbformat.write(new_notebook(cells=cells), path)
     assert run_main(monkeypatch) == 1
-    assert "scratch.ipynb: exercises: tags: got 'exercise-stub-nothing'" in capsys.readouterr().err
+    assert (
+        "scratch.ipynb: exercises: tags: got 'exercise-stub-nothing'"
+        in capsys.readouterr().err
+    )
 
 
 def test_one_failing_notebook_does_not_stop_the_others(folder):
@@ -119,7 +144,9 @@ def test_one_failing_notebook_does_not_stop_the_others(folder):
 
 
 def test_an_unknown_name_is_refused(folder):
-    with pytest.raises(ValueError, match="no notebook 99_none in notebooks/; there are: scratch"):
+    with pytest.raises(
+        ValueError, match="no notebook 99_none in notebooks/; there are: scratch"
+    ):
         refresh.find(["99_none"], folder)
 
 

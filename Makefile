@@ -36,8 +36,8 @@ test-portable: environment  ## the notebooks as an older CPU would compute them
 	@$(VENV) ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE \
 		pytest --nbval notebooks -n 2 --dist loadfile
 
-refresh: environment  ## run the notebooks again and store outputs and explorers' state
-	@$(VENV) python book/tools/refresh.py
+refresh: environment  ## run the notebooks again and store what they show (NOTEBOOKS=06_attention: only this one)
+	@$(VENV) python book/tools/refresh.py $(NOTEBOOKS)
 
 bench: environment  ## page weight, ready time, slider to paint, time to build the site
 	@chromium=$$($(python) book/tools/chromium.py) && $(VENV) CHROMIUM="$$chromium" python bench

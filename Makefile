@@ -40,7 +40,7 @@ refresh: environment  ## run the notebooks again and store what they show (NOTEB
 	@$(VENV) python book/tools/refresh.py $(NOTEBOOKS)
 
 bench: environment  ## page weight, ready time, slider to paint, time to build the site
-	@chromium=$$($(python) book/tools/chromium.py) && $(VENV) CHROMIUM="$$chromium" python bench
+	@chromium=$$($(python) book/tools/chromium.py) && $(VENV) CHROMIUM="$$chromium" PYTHONPATH=.:book/tools:tests/site python bench
 
 lint: environment  ## style, errors and spelling
 	@$(VENV) ruff check --quiet --output-format concise && $(VENV) ruff format --check --quiet && $(VENV) codespell

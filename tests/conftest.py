@@ -3,17 +3,6 @@
 import chromium
 import pytest
 
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-quic",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
-
 
 @pytest.fixture(scope="session")
 def browser():
@@ -23,6 +12,8 @@ def browser():
     path = chromium.installed()
     assert path, "no Chromium: run `make test`, or set CHROMIUM to the path of one"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        browser = playwright.chromium.launch(
+            executable_path=path, args=chromium.OPTIONS
+        )
         yield browser
         browser.close()

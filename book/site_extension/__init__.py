@@ -49,7 +49,9 @@ def empty_font_awesome(app: Sphinx, error: Exception | None) -> None:
             path.write_text("")
 
 
-def repair_names(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+def repair_names(
+    app: Sphinx, page: str, template: str, context: dict, doctree: object
+) -> None:
     """Let screen readers hear what is there: the summary's own words, and a list's items as such."""
     for wrong, right in WRONG_NAMES.items():
         context["body"] = context.get("body", "").replace(wrong, right)
@@ -57,7 +59,9 @@ def repair_names(app: Sphinx, page: str, template: str, context: dict, doctree: 
 
 def setup(app: Sphinx) -> dict:
     """Register the extension."""
-    load_mime_renders().extend([PlotlyFigure, Explorer])  # a cached list: what is appended stays registered
+    load_mime_renders().extend(
+        [PlotlyFigure, Explorer]
+    )  # a cached list: what is appended stays registered
     steady_katex()
     app.connect("html-page-context", repair_names)
     app.connect("build-finished", copy_vendored)

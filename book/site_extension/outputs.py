@@ -22,7 +22,9 @@ class PlotlyFigure:
     mime_priority_overrides = (("html", PLOTLY_MIMETYPE, 5),)
 
     @staticmethod
-    def handle_mime(renderer: NbElementRenderer, data: MimeData, inline: bool) -> list[nodes.Node] | None:
+    def handle_mime(
+        renderer: NbElementRenderer, data: MimeData, inline: bool
+    ) -> list[nodes.Node] | None:
         """Return the figure's JSON in a box of its final height, or None for any other mime type."""
         if inline or data.mime_type != PLOTLY_MIMETYPE:
             return None

@@ -11,13 +11,27 @@ from environment import ROOT, VENV
 SITE = ROOT / "_build" / "html"
 LOG = ROOT / "_build" / "build.log"
 FINGERPRINT = ROOT / "_build" / "fingerprint"
-INPUTS = ["_config.yml", "_toc.yml", "book", "notebooks", "constraints.txt", "package-lock.json"]
+INPUTS = [
+    "_config.yml",
+    "_toc.yml",
+    "book",
+    "notebooks",
+    "constraints.txt",
+    "package-lock.json",
+]
 
 
 def run(source: Path, output: Path, log: Path) -> bool:
     """Build the book at source into output/_build/html, all pages anew; says whether there was no warning."""
     options = ["-W", "-n", "--keep-going", "--all"]
-    command = [VENV / "bin" / "jupyter-book", "build", source, "--path-output", output, *options]
+    command = [
+        VENV / "bin" / "jupyter-book",
+        "build",
+        source,
+        "--path-output",
+        output,
+        *options,
+    ]
     shutil.rmtree(output / "_build" / "html", ignore_errors=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as stream:
@@ -29,8 +43,14 @@ def fingerprint() -> str:
     digest = hashlib.sha256()
     for top in INPUTS:
         for path in [ROOT / top, *sorted((ROOT / top).rglob("*"))]:
-            if path.is_file() and "__pycache__" not in path.parts and ".ipynb_checkpoints" not in path.parts:
-                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+            if (
+                path.is_file()
+                and "__pycache__" not in path.parts
+                and ".ipynb_checkpoints" not in path.parts
+            ):
+                digest.update(
+                    f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes()
+                )
     return digest.hexdigest()
 
 
@@ -48,7 +68,11 @@ def build() -> bool:
 
 def is_current() -> bool:
     """Whether _build/html is what a build would make of the present files, without a warning."""
-    return FINGERPRINT.exists() and SITE.exists() and FINGERPRINT.read_text() == fingerprint()
+    return (
+        FINGERPRINT.exists()
+        and SITE.exists()
+        and FINGERPRINT.read_text() == fingerprint()
+    )
 
 
 if __name__ == "__main__":

@@ -7,20 +7,44 @@ import sys
 
 from environment import ROOT, VENV
 
-NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
+NAMES = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+]
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 OF_PLAYWRIGHT = """
 from playwright.sync_api import sync_playwright
 with sync_playwright() as playwright:
     print(playwright.chromium.executable_path)
 """
+# How tests and measurements start it: quiet, and cut off from every host but this one.
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-quic",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
 LOG = VENV / "chromium.log"
 
 
 def installed() -> str | None:
     """Return the path of the first Chromium that runs: the system's, or else Playwright's own."""
-    own = subprocess.run([VENV / "bin" / "python", "-c", OF_PLAYWRIGHT], capture_output=True, text=True)
-    paths = [os.environ.get("CHROMIUM"), *map(shutil.which, NAMES), MAC, own.stdout.strip()]
+    own = subprocess.run(
+        [VENV / "bin" / "python", "-c", OF_PLAYWRIGHT], capture_output=True, text=True
+    )
+    paths = [
+        os.environ.get("CHROMIUM"),
+        *map(shutil.which, NAMES),
+        MAC,
+        own.stdout.strip(),
+    ]
     return next((path for path in paths if path and runs(path)), None)
 
 
@@ -34,8 +58,14 @@ def runs(path: str) -> bool:
 def attempts() -> list[list[str]]:
     """Commands that may bring a Chromium, in order."""
     apt = os.geteuid() == 0 and shutil.which("apt-get")
-    system = [["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]]
-    return [*(system if apt else []), [str(VENV / "bin" / "playwright"), "install", "chromium"]]
+    system = [
+        ["apt-get", "update"],
+        ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"],
+    ]
+    return [
+        *(system if apt else []),
+        [str(VENV / "bin" / "playwright"), "install", "chromium"],
+    ]
 
 
 def main() -> str:

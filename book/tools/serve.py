@@ -49,7 +49,9 @@ def compressed(path: Path, modified: int) -> bytes:
 
 def server(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:
     """Return a server of the folder, bound to localhost; port 0 takes any free one."""
-    return http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(Handler, directory=folder))
+    return http.server.ThreadingHTTPServer(
+        ("127.0.0.1", port), functools.partial(Handler, directory=folder)
+    )
 
 
 def main(port: int) -> None:

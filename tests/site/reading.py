@@ -4,7 +4,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 375, "height": 720}}
+SIZES = {
+    "desktop": {"width": 1280, "height": 900},
+    "phone": {"width": 375, "height": 720},
+}
 
 
 def new_page(browser, address):
@@ -14,12 +17,17 @@ def new_page(browser, address):
 
     def on_request(request):
         url = urlsplit(request.url)
-        if url.scheme not in ("blob", "data") and url.netloc != urlsplit(address).netloc:
+        if (
+            url.scheme not in ("blob", "data")
+            and url.netloc != urlsplit(address).netloc
+        ):
             problems.append(f"request to another host: {request.url}")
 
     def on_console(message):
         if message.type == "error":
-            problems.append(f"console: {message.text} {message.location.get('url', '')}")
+            problems.append(
+                f"console: {message.text} {message.location.get('url', '')}"
+            )
 
     page.on("request", on_request)
     page.on("console", on_console)
@@ -43,14 +51,34 @@ def scroll_through(page):
     page.wait_for_function(drawn)
 
 
+def count_bytes(page):
+    """Return a list that gathers the bytes of each answer to the page from now on, as they were transferred."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    sizes = []
+    session.on(
+        "Network.loadingFinished",
+        lambda event: sizes.append(event["encodedDataLength"]),
+    )
+    return sizes
+
+
 def sideways(page):
     """By how many pixels the page can be scrolled sideways."""
-    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
 
 
 def violations(page):
     """What axe-core finds, one line for each rule: its name, how often, where first and why."""
     page.add_script_tag(path=AXE)
     result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    found = [(rule["id"], len(rule["nodes"]), rule["nodes"][0]) for rule in result["violations"]]
-    return [f"{name}, {count}×: {first['target']} {first['failureSummary']}" for name, count, first in found]
+    found = [
+        (rule["id"], len(rule["nodes"]), rule["nodes"][0])
+        for rule in result["violations"]
+    ]
+    return [
+        f"{name}, {count}×: {first['target']} {first['failureSummary']}"
+        for name, count, first in found
+    ]

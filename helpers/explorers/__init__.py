@@ -1,6 +1,10 @@
 """Interactive explorers: each is a Jupyter widget, and moves on the static page too, without a kernel."""
 
-from helpers.explorers.attention import AttentionExplorer, AttentionMap, ImageAttentionExplorer
+from helpers.explorers.attention import (
+    AttentionExplorer,
+    AttentionMap,
+    ImageAttentionExplorer,
+)
 from helpers.explorers.energy import EnergyExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
 from helpers.explorers.softmax import SoftmaxExplorer

@@ -9,7 +9,15 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-from helpers.explorers.base import HERE, Explorer, attention_rows, finite_array, one_of, within, words
+from helpers.explorers.base import (
+    HERE,
+    Explorer,
+    attention_rows,
+    finite_array,
+    one_of,
+    within,
+    words,
+)
 
 NO_ATTENTION = "No attention: every word is written from the same vector."
 
@@ -42,12 +50,19 @@ class AttentionMap:
         if self.weights is None:
             store("note", self.note or NO_ATTENTION)
         else:
-            store("weights", attention_rows("weights", self.weights, (len(self.queries), len(self.keys))))
+            store(
+                "weights",
+                attention_rows(
+                    "weights", self.weights, (len(self.queries), len(self.keys))
+                ),
+            )
         if self.expected is not None:
             store("expected", words("expected", self.expected))
         if self.truth is not None:
             if len(self.truth) != len(self.queries):
-                raise ValueError(f"truth: got {len(self.truth)} sets, expected {len(self.queries)}, one per query")
+                raise ValueError(
+                    f"truth: got {len(self.truth)} sets, expected {len(self.queries)}, one per query"
+                )
             for row, indices in enumerate(self.truth):
                 for index in indices:
                     within(f"truth[{row}]", index, 0, len(self.keys) - 1)
@@ -66,7 +81,9 @@ class AttentionExplorer(Explorer):
 
     _esm = HERE / "static" / "attention.js"
     _examples = traitlets.List().tag(sync=True)
-    _weights = traitlets.Bytes().tag(sync=True)  # log w of map after map, float16; log 0 = −inf
+    _weights = traitlets.Bytes().tag(
+        sync=True
+    )  # log w of map after map, float16; log 0 = −inf
     query_name = traitlets.Unicode("output step").tag(sync=True)
     example = traitlets.Unicode().tag(sync=True)
     step = traitlets.Int().tag(sync=True)
@@ -87,11 +104,17 @@ class AttentionExplorer(Explorer):
         packed, described = [], []
         for title, maps in examples.items():
             if not maps or not all(isinstance(panel, AttentionMap) for panel in maps):
-                raise ValueError(f"examples[{title!r}]: got {maps!r}, expected one AttentionMap or more")
-            described.append({"name": title, "maps": [_described(panel) for panel in maps]})
+                raise ValueError(
+                    f"examples[{title!r}]: got {maps!r}, expected one AttentionMap or more"
+                )
+            described.append(
+                {"name": title, "maps": [_described(panel) for panel in maps]}
+            )
             packed += [panel.weights for panel in maps if panel.weights is not None]
         with np.errstate(divide="ignore"):
-            logs = b"".join(np.log(weights).astype("<f2").tobytes() for weights in packed)
+            logs = b"".join(
+                np.log(weights).astype("<f2").tobytes() for weights in packed
+            )
         super().__init__(
             _examples=described,
             _weights=logs,
@@ -106,12 +129,16 @@ class AttentionExplorer(Explorer):
     @property
     def steps(self) -> int:
         """The number of queries of the longest map of the chosen example."""
-        chosen = next(example for example in self._examples if example["name"] == self.example)
+        chosen = next(
+            example for example in self._examples if example["name"] == self.example
+        )
         return max(len(panel["queries"]) for panel in chosen["maps"])
 
     @traitlets.validate("example")
     def _check_example(self, proposal) -> str:
-        return one_of("example", proposal.value, [example["name"] for example in self._examples])
+        return one_of(
+            "example", proposal.value, [example["name"] for example in self._examples]
+        )
 
     @traitlets.observe("example")
     def _keep_step(self, change) -> None:
@@ -161,8 +188,12 @@ class ImageAttentionExplorer(Explorer):
     _esm = HERE / "static" / "image.js"
     _image = traitlets.Bytes().tag(sync=True)  # WebP
     _grid = traitlets.List().tag(sync=True)
-    _weights = traitlets.Bytes().tag(sync=True)  # deflated levels; level 255 is weight 0
-    _depth = traitlets.Float().tag(sync=True)  # log(greatest of the row / w) at level 90
+    _weights = traitlets.Bytes().tag(
+        sync=True
+    )  # deflated levels; level 255 is weight 0
+    _depth = traitlets.Float().tag(
+        sync=True
+    )  # log(greatest of the row / w) at level 90
     _foreground = traitlets.List(allow_none=True).tag(sync=True)
     query = traitlets.Int().tag(sync=True)
     temperature = traitlets.Float().tag(sync=True)
@@ -183,9 +214,16 @@ class ImageAttentionExplorer(Explorer):
         weights = attention_rows("weights", weights, (rows * columns, rows * columns))
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"image: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)")
+            raise ValueError(
+                f"image: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
+            )
         if foreground is not None:
-            foreground = finite_array("foreground", foreground, (rows, columns)).astype(bool).ravel().tolist()
+            foreground = (
+                finite_array("foreground", foreground, (rows, columns))
+                .astype(bool)
+                .ravel()
+                .tolist()
+            )
         levels, depth = _levels(weights)
         super().__init__(
             _image=_webp(image),
@@ -218,7 +256,9 @@ class ImageAttentionExplorer(Explorer):
 def _levels(weights: np.ndarray) -> tuple[np.ndarray, float]:
     """Quantise each weight: level = 90 √(log(row's greatest / w) / depth), and 255 for a weight of 0."""
     with np.errstate(divide="ignore"):
-        below = np.log(weights.max(axis=1, keepdims=True)) - np.log(weights)  # ≥ 0, inf where the weight is 0
+        below = np.log(weights.max(axis=1, keepdims=True)) - np.log(
+            weights
+        )  # ≥ 0, inf where the weight is 0
     seen = np.isfinite(below)
     depth = float(below[seen].max()) or 1.0
     levels = np.full(weights.shape, 255, dtype=np.uint8)

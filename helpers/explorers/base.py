@@ -32,15 +32,22 @@ def finite_array(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         got = type(values).__name__
-        raise ValueError(f"{name}: got {got}, expected numbers of shape ({wanted})") from error
+        raise ValueError(
+            f"{name}: got {got}, expected numbers of shape ({wanted})"
+        ) from error
     fits = array.ndim == len(shape) and all(
-        size == want if isinstance(want, int) else size >= 1 for size, want in zip(array.shape, shape, strict=True)
+        size == want if isinstance(want, int) else size >= 1
+        for size, want in zip(array.shape, shape, strict=True)
     )
     if not fits:
-        raise ValueError(f"{name}: got shape {array.shape}, expected ({wanted}), each at least 1")
+        raise ValueError(
+            f"{name}: got shape {array.shape}, expected ({wanted}), each at least 1"
+        )
     bad = int((~np.isfinite(array)).sum())
     if bad:
-        raise ValueError(f"{name}: got {bad} NaN or infinite values in shape {array.shape}, expected none")
+        raise ValueError(
+            f"{name}: got {bad} NaN or infinite values in shape {array.shape}, expected none"
+        )
     return array
 
 
@@ -48,7 +55,9 @@ def attention_rows(name: str, values, shape: tuple[int | str, ...]) -> np.ndarra
     """Return `values` as float64 weights; ValueError if one is negative or a row does not sum to 1 ± 1e-3."""
     weights = finite_array(name, values, shape)
     if weights.min() < 0:
-        raise ValueError(f"{name}: got {weights.min():.4g} in shape {weights.shape}, expected none below 0")
+        raise ValueError(
+            f"{name}: got {weights.min():.4g} in shape {weights.shape}, expected none below 0"
+        )
     sums = weights.sum(axis=-1)
     worst = int(np.abs(sums - 1).argmax())
     if abs(sums[worst] - 1) > 1e-3:
@@ -67,7 +76,9 @@ def within(name: str, value: float, low: float, high: float) -> float:
 def one_of(name: str, value: str, choices) -> str:
     """Return `value` if it is one of `choices`, else raise ValueError."""
     if value not in choices:
-        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}")
+        raise ValueError(
+            f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}"
+        )
     return value
 
 
@@ -77,5 +88,7 @@ def words(name: str, values, length: int | None = None) -> list[str]:
         raise ValueError(f"{name}: got {values!r}, expected a list of strings")
     got = list(values)
     if not got or (length is not None and len(got) != length):
-        raise ValueError(f"{name}: got {len(got)} strings, expected {length or 'at least 1'}")
+        raise ValueError(
+            f"{name}: got {len(got)} strings, expected {length or 'at least 1'}"
+        )
     return got

@@ -8,8 +8,14 @@ from helpers.explorers.base import HERE, Explorer, finite_array, one_of, within,
 ENERGIES = ["cosine", "dot", "scaled_dot", "general", "additive", "local"]
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 PARAMETERS = {
-    "general": {"W": [[0.0, -1.0], [1.0, 0.0]]},  # a quarter turn: asks for what lies at a right angle
-    "additive": {"W_q": [[1.0, 0.0], [0.0, 1.0]], "W_k": [[1.0, 0.0], [0.0, 1.0]], "v": [1.0, 1.0]},
+    "general": {
+        "W": [[0.0, -1.0], [1.0, 0.0]]
+    },  # a quarter turn: asks for what lies at a right angle
+    "additive": {
+        "W_q": [[1.0, 0.0], [0.0, 1.0]],
+        "W_k": [[1.0, 0.0], [0.0, 1.0]],
+        "v": [1.0, 1.0],
+    },
     "local": {"base": "dot"},
 }
 
@@ -74,24 +80,37 @@ class EnergyExplorer(Explorer):
         energies = self._energies(self.energy)
         weights = np.exp(energies - energies.max())
         weights /= weights.sum()
-        return {"energies": energies, "weights": weights, "output": weights @ np.array(self._values)}
+        return {
+            "energies": energies,
+            "weights": weights,
+            "output": weights @ np.array(self._values),
+        }
 
     def _energies(self, name: str) -> np.ndarray:
         query, keys = np.array(self.query), np.array(self._keys)
         if name == "cosine":
             lengths = np.linalg.norm(query) * np.linalg.norm(keys, axis=1)
-            return np.divide(keys @ query, lengths, out=np.zeros(len(keys)), where=lengths > 0)
+            return np.divide(
+                keys @ query, lengths, out=np.zeros(len(keys)), where=lengths > 0
+            )
         if name == "dot":
             return keys @ query
         if name == "scaled_dot":
             return keys @ query / np.sqrt(2)
-        parameters = {key: np.array(value) for key, value in self._parameters[name].items()}
+        parameters = {
+            key: np.array(value) for key, value in self._parameters[name].items()
+        }
         if name == "general":
             return keys @ parameters["W"].T @ query
         if name == "additive":
-            return np.tanh(parameters["W_q"] @ query + keys @ parameters["W_k"].T) @ parameters["v"]
+            return (
+                np.tanh(parameters["W_q"] @ query + keys @ parameters["W_k"].T)
+                @ parameters["v"]
+            )
         distance = np.arange(len(keys)) - self.centre
-        energies = self._energies(self._parameters["local"]["base"]) - distance**2 / (2 * self.sigma**2)
+        energies = self._energies(self._parameters["local"]["base"]) - distance**2 / (
+            2 * self.sigma**2
+        )
         return np.where(np.abs(distance) > 2 * self.sigma, -np.inf, energies)
 
     @traitlets.validate("query")
@@ -118,14 +137,23 @@ def _checked(parameters: dict) -> dict:
     """Return PARAMETERS with the given ones in their place, as lists; ValueError if one does not fit."""
     for name in parameters:
         one_of("parameters", name, list(PARAMETERS))
-    merged = {name: {**default, **parameters.get(name, {})} for name, default in PARAMETERS.items()}
+    merged = {
+        name: {**default, **parameters.get(name, {})}
+        for name, default in PARAMETERS.items()
+    }
     for name, default in PARAMETERS.items():
         for key in merged[name]:
             one_of(f"parameters[{name!r}]", key, list(default))
     v = finite_array("parameters['additive']['v']", merged["additive"]["v"], ("h",))
-    shapes = {("general", "W"): (2, 2), ("additive", "W_q"): (len(v), 2), ("additive", "W_k"): (len(v), 2)}
+    shapes = {
+        ("general", "W"): (2, 2),
+        ("additive", "W_q"): (len(v), 2),
+        ("additive", "W_k"): (len(v), 2),
+    }
     for (name, key), shape in shapes.items():
-        merged[name][key] = finite_array(f"parameters[{name!r}][{key!r}]", merged[name][key], shape).tolist()
+        merged[name][key] = finite_array(
+            f"parameters[{name!r}][{key!r}]", merged[name][key], shape
+        ).tolist()
     merged["additive"]["v"] = v.tolist()
     one_of("parameters['local']['base']", merged["local"]["base"], ["dot", "general"])
     return merged

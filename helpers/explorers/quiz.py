@@ -35,7 +35,9 @@ class Question:
         correct = sum(option.correct for option in self.options)
         if len(self.options) < 2 or correct != 1:
             got = f"{len(self.options)} options, {correct} of them correct"
-            raise ValueError(f"options: got {got}, expected at least 2, exactly 1 of them correct")
+            raise ValueError(
+                f"options: got {got}, expected at least 2, exactly 1 of them correct"
+            )
 
 
 class Quiz(Explorer):
@@ -61,14 +63,22 @@ class Quiz(Explorer):
     def score(self) -> int:
         """The number of right answers."""
         answered = zip(self._questions, self.answers, strict=True)
-        return sum(question["options"][answer]["correct"] for question, answer in answered if answer >= 0)
+        return sum(
+            question["options"][answer]["correct"]
+            for question, answer in answered
+            if answer >= 0
+        )
 
     @traitlets.validate("answers")
     def _check_answers(self, proposal) -> list[int]:
         sizes = [len(question["options"]) for question in self._questions]
         fits = len(proposal.value) == len(sizes)
-        if not fits or not all(-1 <= got < size for got, size in zip(proposal.value, sizes, strict=True)):
-            raise ValueError(f"answers: got {proposal.value}, expected indices below {sizes}, or -1")
+        if not fits or not all(
+            -1 <= got < size for got, size in zip(proposal.value, sizes, strict=True)
+        ):
+            raise ValueError(
+                f"answers: got {proposal.value}, expected indices below {sizes}, or -1"
+            )
         return proposal.value
 
     def __repr__(self) -> str:

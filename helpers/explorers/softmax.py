@@ -45,7 +45,9 @@ class SoftmaxExplorer(Explorer):
     ):
         widths = finite_array("widths", widths, ("widths",)).astype(int).tolist()
         if widths[0] < 1 or any(wide <= narrow for narrow, wide in pairwise(widths)):
-            raise ValueError(f"widths: got {widths}, expected whole numbers from 1, each above the one before")
+            raise ValueError(
+                f"widths: got {widths}, expected whole numbers from 1, each above the one before"
+            )
         scores = finite_array("scores", scores, ("draws", len(widths), "keys"))
         super().__init__(
             _scores=scores.astype("<f4").tobytes(),
@@ -60,12 +62,16 @@ class SoftmaxExplorer(Explorer):
         )
 
     @classmethod
-    def from_seed(cls, seed: int = 0, draws: int = 16, keys: int = 12, widths=WIDTHS, **chosen):
+    def from_seed(
+        cls, seed: int = 0, draws: int = 16, keys: int = 12, widths=WIDTHS, **chosen
+    ):
         """Draw queries and keys from the standard normal; narrow ones are the first entries of the widest."""
         random = np.random.default_rng(seed)
         query = random.standard_normal((draws, 1, max(widths)))
         key = random.standard_normal((draws, keys, max(widths)))
-        dots = np.cumsum(query * key, axis=-1)  # (draws, keys, d): the dot product of the first d entries
+        dots = np.cumsum(
+            query * key, axis=-1
+        )  # (draws, keys, d): the dot product of the first d entries
         return cls(dots[..., np.array(widths) - 1].swapaxes(1, 2), widths, **chosen)
 
     @traitlets.validate("width")

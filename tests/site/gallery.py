@@ -18,7 +18,9 @@ from helpers.explorers import (
     SoftmaxExplorer,
 )
 
-LOADER = Path(__file__).resolve().parents[2] / "book" / "site_static" / "explorer-loader.js"
+LOADER = (
+    Path(__file__).resolve().parents[2] / "book" / "site_static" / "explorer-loader.js"
+)
 
 
 def explorers():
@@ -31,21 +33,41 @@ def explorers():
 
     source, right = ["zwei", "und", "vierzig", "."], ["forty", "two", "."]
     maps = [
-        AttentionMap(None, ["forty", "four", "four", "."], source, "without", expected=right),
-        AttentionMap(weights(3, 4), right, source, "with", truth=[{2}, {0}, {3}], expected=right),
+        AttentionMap(
+            None, ["forty", "four", "four", "."], source, "without", expected=right
+        ),
+        AttentionMap(
+            weights(3, 4), right, source, "with", truth=[{2}, {0}, {3}], expected=right
+        ),
     ]
     tokens = [f"t{i}" for i in range(32)]
     large = [AttentionMap(weights(32, 32), tokens, tokens, "32 × 32")]
     keys = [(1.5, 0.5), (0.5, 1.5), (-1, 1), (-1.5, -1), (0.5, -1.5)]
-    parameters = {"additive": {"W_q": [[1, 0.5]], "W_k": [[-0.5, 1]], "v": [2]}, "local": {"base": "general"}}
+    parameters = {
+        "additive": {"W_q": [[1, 0.5]], "W_k": [[-0.5, 1]], "v": [2]},
+        "local": {"base": "general"},
+    }
     photo = random.integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    yes, no = Option("`softmax`", True, "Yes: it sums to 1."), Option("tanh", False, "No: it may be negative.")
+    yes, no = (
+        Option("`softmax`", True, "Yes: it sums to 1."),
+        Option("tanh", False, "No: it may be negative."),
+    )
     return {
         "tokens": AttentionExplorer({"short": maps, "large": large}, label="Tokens"),
-        "patches": ImageAttentionExplorer(photo, weights(24, 24), (4, 6), np.eye(4, 6), query=9, label="Patches"),
-        "energies": EnergyExplorer(keys, np.roll(keys, 1, axis=0), parameters=parameters, label="Energies"),
+        "patches": ImageAttentionExplorer(
+            photo, weights(24, 24), (4, 6), np.eye(4, 6), query=9, label="Patches"
+        ),
+        "energies": EnergyExplorer(
+            keys, np.roll(keys, 1, axis=0), parameters=parameters, label="Energies"
+        ),
         "softmax": SoftmaxExplorer.from_seed(0, draws=4, label="Softmax"),
-        "quiz": Quiz([Question("What gives weights?", [yes, no]), Question("And now?", [no, yes])], label="Quiz"),
+        "quiz": Quiz(
+            [
+                Question("What gives weights?", [yes, no]),
+                Question("And now?", [no, yes]),
+            ],
+            label="Quiz",
+        ),
     }
 
 
@@ -53,9 +75,12 @@ def write(folder, shown):
     """Write the page of these explorers, stored the way myst-nb stores them; a name without explorer has no state."""
     states = ipywidgets.Widget.get_manager_state()["state"]
     stored = {name: states[widget.model_id] for name, widget in shown.items() if widget}
-    state = json.dumps({"version_major": 2, "version_minor": 0, "state": stored}).replace("</script>", r"<\/script>")
+    state = json.dumps(
+        {"version_major": 2, "version_minor": 0, "state": stored}
+    ).replace("</script>", r"<\/script>")
     views = "".join(
-        f'<script type="application/vnd.jupyter.widget-view+json">{{"model_id": "{name}"}}</script>' for name in shown
+        f'<script type="application/vnd.jupyter.widget-view+json">{{"model_id": "{name}"}}</script>'
+        for name in shown
     )
     (folder / "index.html").write_text(
         f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Gallery</title>

@@ -34,7 +34,8 @@ class Panel {
     this.logits = logits;
     this.facts = [];
     const right = map.queries.filter((_, step) => !isWrong(map, step)).length;
-    this.root = h("div", { class: "pa-panel", role: "group", "aria-label": map.name }, h("p", { class: "pa-title" }, map.name));
+    this.root = h("div", { class: `pa-panel${map.attends ? "" : " pa-wide"}`, role: "group", "aria-label": map.name },
+      h("p", { class: "pa-title" }, map.name));
     if (map.expected != null) {
       const count = number();
       write(count, `${right} of ${Math.max(map.queries.length, map.expected.length)}`);
@@ -60,7 +61,7 @@ class Panel {
       this.facts.push(value);
       return h("div", {}, h("dt", {}, name), h("dd", {}, value));
     };
-    const list = h("dl", { class: "pa-facts" }, fact("entropy"), fact("greatest"));
+    const list = h("dl", {}, fact("entropy"), fact("greatest"));
     if (map.truth) list.append(fact("on the true token"), fact("rows right"));
     this.bars = Array.from({ length: Math.min(map.keys.length, SHOWN + 1) }, () => {
       const token = h("th", { scope: "row" }), bar = h("i"), value = number();
@@ -79,7 +80,7 @@ class Panel {
   }
 
   /** The least width that keeps every label apart, in px. */
-  get need() { return this.map.attends ? 80 + 13 * this.map.keys.length : 120; }
+  get need() { return this.map.attends ? Math.max(184, 80 + 13 * this.map.keys.length) : 184; }
 
   /** Measure the labels and find where everything goes. */
   #place(view, width, theme) {
@@ -302,6 +303,7 @@ function render(context) {
     slider.refresh();
     panels = maps.map((map, i) => new Panel(map, logits.subarray(offsets[index][i]), choose));
     frame.picture.style.setProperty("--pa-least", `${Math.max(...panels.map((panel) => panel.need))}px`);
+    frame.picture.style.setProperty("--pa-maps", maps.filter((map) => map.attends).length || 1);
     frame.picture.replaceChildren(...panels.map((panel) => panel.root));
     outlined.hidden = !maps.some((map) => map.truth);
     wrong.hidden = !maps.some((map) => map.expected);
@@ -312,7 +314,7 @@ function render(context) {
     if (changed("theme", "example")) theme = colours(frame.root);
     const view = frame.get("view");
     if (changed("example", "view", "size", "theme")) {
-      const width = panels[0].root.clientWidth;
+      const width = Math.min(...panels.map((panel) => panel.root.clientWidth));
       for (const panel of panels) panel.lay(view, width, theme);
     }
     if (changed("example", "view", "size", "theme", "temperature")) {

@@ -85,7 +85,7 @@ function render(context) {
   const table = h("table", { class: "pa-bars pa-energies" }, h("caption", {}, "Energies and weights"),
     h("thead", {}, h("tr", {}, ...["key", "energy e", "weight α"].map((name) => h("th", { scope: "col" }, name)), h("td"))),
     h("tbody", {}, ...rows.map(({ row }) => row)));
-  const facts = h("dl", { class: "pa-facts" },
+  const facts = h("dl", {},
     h("div", {}, h("dt", {}, "output z = Σ αᵢ vᵢ"), h("dd", {}, z)), h("div", {}, won, h("dd", {}, share)));
   frame.picture.classList.add("pa-beside");
   const map = h("div", { class: "pa-map" }, field, plane);

@@ -47,7 +47,7 @@ async function render(context) {
   frame.picture.after(
     h("p", { class: "pa-legend" }, h("span", {}, "0 ", h("i", { class: "pa-ramp" }), " ", greatestShown), h("span", {}, "▣ query patch"),
       ...(foreground ? [h("span", {}, "┄ outline of the foreground")] : [])),
-    h("dl", { class: "pa-facts pa-row" }, ...names.map((name, i) => h("div", {}, h("dt", {}, name), h("dd", {}, numbers[i])))));
+    h("dl", {}, ...names.map((name, i) => h("div", {}, h("dt", {}, name), h("dd", {}, numbers[i])))));
 
   let theme, contexts, cell;
   function resize() {
@@ -78,6 +78,7 @@ async function render(context) {
     const query = frame.get("query"), opacity = frame.get("opacity");
     const weights = softmax(logits.subarray(query * count, (query + 1) * count), frame.get("temperature"));
     const best = greatest(weights), [shaded, map] = contexts, [wide, high] = cell;
+    for (const context of contexts) context.clearRect(0, 0, wide * columns + 1, high * rows + 1);
     shaded.drawImage(photo, 0, 0, wide * columns, high * rows);
     weights.forEach((weight, patch) => {
       const box = [(patch % columns) * wide, Math.floor(patch / columns) * high, wide, high];
@@ -100,7 +101,7 @@ async function render(context) {
     const bits = entropy(weights), effective = fixed(2 ** bits, 1);
     write(numbers[0], `${fixed(bits, 2)} bits`);
     write(numbers[1], `${effective} of ${count}`);
-    write(numbers[2], `${fixed(weights[best], 3)} at ${place(best)}`);
+    write(numbers[2], fixed(weights[best], 3));
     write(greatestShown, fixed(weights[best], 3));
     const share = foreground && weights.reduce((sum, weight, patch) => sum + (foreground[patch] ? weight : 0), 0);
     if (foreground) write(numbers[3], `${fixed(100 * share, 1)} %`);

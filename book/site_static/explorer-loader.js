@@ -54,9 +54,7 @@
     document.head.append(Object.assign(document.createElement("style"), { textContent: css }));
   }
 
-  async function mount(script) {
-    const { model_id: id } = JSON.parse(script.textContent), el = document.createElement("div");
-    script.after(el);
+  async function mount(id, el) {
     try {
       if (!stored[id]?.state._esm) throw new Error(`no stored state for widget ${id}`);
       const model = new Model(stored[id]);
@@ -68,5 +66,23 @@
     }
   }
 
-  document.querySelectorAll(VIEW).forEach(mount);
+  // An explorer starts when it comes near the viewport, or when the page is printed.
+  const waiting = new Map();
+  function start(el) {
+    if (!waiting.has(el)) return;
+    nearby.unobserve(el);
+    mount(waiting.get(el), el);
+    waiting.delete(el);
+  }
+  const nearby = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) start(target);
+  }, { rootMargin: "25% 0px" });
+
+  for (const script of document.querySelectorAll(VIEW)) {
+    const el = Object.assign(document.createElement("div"), { className: "pa-place" });
+    script.after(el);
+    waiting.set(el, JSON.parse(script.textContent).model_id);
+    nearby.observe(el);
+  }
+  addEventListener("beforeprint", () => [...waiting.keys()].forEach(start));
 }

@@ -116,7 +116,7 @@ ENERGIES = {
 
 def energy_function(name: str, query_size: int, key_size: int) -> nn.Module:
     """The energy function called `name`, for queries and keys of these sizes. Raises ValueError for another name."""
-    require_choice("name", name, list(ENERGIES))
+    require_choice("name", name, ENERGIES)
     return ENERGIES[name](query_size, key_size)
 
 

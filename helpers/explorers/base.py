@@ -6,6 +6,8 @@ import anywidget
 import numpy as np
 import traitlets
 
+from helpers.validation import require_choice, require_finite, require_shape
+
 HERE = Path(__file__).parent
 
 
@@ -35,19 +37,8 @@ def finite_array(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
         raise ValueError(
             f"{name}: got {got}, expected numbers of shape ({wanted})"
         ) from error
-    fits = array.ndim == len(shape) and all(
-        size == want if isinstance(want, int) else size >= 1
-        for size, want in zip(array.shape, shape, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"{name}: got shape {array.shape}, expected ({wanted}), each at least 1"
-        )
-    bad = int((~np.isfinite(array)).sum())
-    if bad:
-        raise ValueError(
-            f"{name}: got {bad} NaN or infinite values in shape {array.shape}, expected none"
-        )
+    require_shape(name, array, shape)
+    require_finite(name, array)
     return array
 
 
@@ -75,10 +66,7 @@ def within(name: str, value: float, low: float, high: float) -> float:
 
 def one_of(name: str, value: str, choices) -> str:
     """Return `value` if it is one of `choices`, else raise ValueError."""
-    if value not in choices:
-        raise ValueError(
-            f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}"
-        )
+    require_choice(name, value, choices)
     return value
 
 

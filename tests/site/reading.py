@@ -47,7 +47,8 @@ def scroll_through(page):
             scrollTo(0, 0);
         }"""
     )
-    drawn = "() => [...document.querySelectorAll('.pa-figure, .pa-explorer')].every((e) => e.dataset.ready)"
+    drawn = """() => !document.querySelector('.pa-place:empty')
+        && [...document.querySelectorAll('.pa-figure, .pa-explorer')].every((e) => e.dataset.ready)"""
     page.wait_for_function(drawn)
 
 

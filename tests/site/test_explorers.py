@@ -66,7 +66,9 @@ def explorer(request, browser, where, place, kind):
     page, problems = new_page(browser, address)
     page.set_viewport_size(TALL)
     page.goto(f"/notebooks/{where}.html" if on_site else "/index.html")
-    root = page.locator(".pa-explorer").nth(place)
+    reached = page.locator(".pa-place").nth(place)
+    reached.scroll_into_view_if_needed()  # only now the explorer starts
+    root = reached.locator(".pa-explorer")
     expect(root).to_have_attribute("data-explorer", kind)
     expect(root).to_have_attribute("data-ready", "true")
     root.scroll_into_view_if_needed()
@@ -115,7 +117,7 @@ def state(root):
     found = root.evaluate(
         """(root, [state, view]) => {
             const script = (type) => [...document.querySelectorAll(`script[type="${type}"]`)];
-            const place = [...document.querySelectorAll('.pa-explorer')].indexOf(root);
+            const place = [...document.querySelectorAll('.pa-place')].indexOf(root.closest('.pa-place'));
             const id = JSON.parse(script(view)[place].textContent).model_id;
             const model = script(state).map((s) => JSON.parse(s.textContent).state[id]).find(Boolean);
             const bytes = (text) => [...atob(text)].map((c) => c.charCodeAt(0));

@@ -22,7 +22,12 @@ SITE_FILES = [
     "package.json",
     "package-lock.json",
 ]
-ALL_FILES = [*SITE_FILES, "requirements.txt", "requirements-dev.txt"]
+ALL_FILES = [
+    *SITE_FILES,
+    "requirements.txt",
+    "requirements-dev.txt",
+    "pyproject.toml",
+]
 NO_NETWORK = r"connection error|Failed to establish|NameResolution|[Tt]imed out|E(NOTFOUND|CONN|AI_AGAIN|NET)"
 
 
@@ -59,6 +64,7 @@ def commands(tier: str) -> list[tuple[str, list[str]]]:
         *site,
         ("PyTorch for the CPU", torch),
         ("all other Python packages", [*pip, "--requirement", "requirements-dev.txt"]),
+        ("the book's helpers", [*pip, "--no-deps", "--editable", "."]),
     ]
 
 

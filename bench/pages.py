@@ -41,9 +41,11 @@ def print_weights(browser, address):
         page.context.close()
 
 
-def ready_ms(browser, address, path):
-    """Milliseconds until everything of a page is loaded and its explorers are drawn, in a fresh browser profile."""
+def ready_ms(browser, address, path, explorers=True):
+    """Milliseconds until a page is loaded and the explorers in view are drawn, in a fresh browser profile."""
     page, _ = new_page(browser, address)
+    if not explorers:
+        page.route("**/explorer-loader.js*", lambda route: route.fulfill(body=""))
     page.goto(f"/{path}", wait_until="load")
     page.wait_for_function(
         "[...document.querySelectorAll('.pa-explorer')].every((e) => e.dataset.ready)"
@@ -55,17 +57,23 @@ def ready_ms(browser, address, path):
 
 
 def print_ready(browser, address):
-    """Print when each chapter is ready, against a plain page of the same site, in turns."""
+    """Print when each chapter is ready, against a plain page and against itself without explorers, in turns."""
     print(
-        f"\n| page | ready ms, median of {RUNS} | {PLAIN} | ratio |\n|---|--:|--:|--:|"
+        f"\n| page | ready ms, median of {RUNS} | {PLAIN} | ratio | without explorers | ratio |\n"
+        "|---|--:|--:|--:|--:|--:|"
     )
     for path in chapters():
-        pairs = [
-            [ready_ms(browser, address, page) for page in (PLAIN, path)]
+        turns = [
+            [
+                ready_ms(browser, address, path),
+                ready_ms(browser, address, PLAIN),
+                ready_ms(browser, address, path, explorers=False),
+            ]
             for _ in range(RUNS)
         ]
-        plain, chapter = (median(times) for times in zip(*pairs, strict=True))
+        chapter, plain, text = (median(times) for times in zip(*turns, strict=True))
         print(
-            f"| {path} | {chapter:.0f} | {plain:.0f} | {chapter / plain:.2f} |",
+            f"| {path} | {chapter:.0f} | {plain:.0f} | {chapter / plain:.2f} "
+            f"| {text:.0f} | {chapter / text:.2f} |",
             flush=True,
         )

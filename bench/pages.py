@@ -31,7 +31,7 @@ def print_weights(browser, address):
         page, _ = new_page(browser, address)
         sizes = count_bytes(page)
         page.goto(f"/{path}", wait_until="networkidle")
-        first, explorers = sum(sizes) / 1000, page.locator(".pa-explorer").count()
+        first, explorers = sum(sizes) / 1000, page.locator(".pa-place").count()
         scroll_through(page)
         page.wait_for_load_state("networkidle")
         print(

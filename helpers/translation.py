@@ -2,13 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import pairwise
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from helpers.data import NumberPair, Vocabulary, true_alignment
 from helpers.seq2seq import Encoder, Seq2Seq
+
+RECORDED = files("helpers") / "recorded"  # what experiments/translation.py wrote
+
+
+def recorded_weights(model: str):
+    """The file with the weights of `model` ("no attention", "Bahdanau" or "Luong"), seed 0 of the chapter's setting."""
+    return RECORDED / f"translation_{model.lower().replace(' ', '_')}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,11 @@ class Translator:
             )
 
         return loss
+
+    def load(self, model: str) -> None:
+        """Take the recorded weights of `model`; see `recorded_weights`."""
+        self.model.load_state_dict(load_file(recorded_weights(model)))
+        self.model.eval()
 
     def translate(self, sources: Sequence[Sequence[str]]) -> list[Translation]:
         """Greedy translations. Raises ValueError for an empty source or a token outside the vocabulary."""

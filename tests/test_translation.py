@@ -1,24 +1,21 @@
 """The translation task: batches, scores, and the recorded comparison."""
 
 import json
-from importlib.resources import files
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from helpers.attention import BahdanauDecoder, LuongDecoder
 from helpers.data import NumberPair, number_pair, number_pairs
 from helpers.seq2seq import FixedContextDecoder
 from helpers.training import fit
 from helpers.translation import (
+    RECORDED,
     Translation,
     Translator,
     alignment_score,
     exact_match_by_length,
 )
-
-RECORDED = files("helpers") / "recorded"
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +127,7 @@ def test_recorded_weights_give_the_recorded_results():
         (LuongDecoder, "Luong"),
     ):
         translator = Translator(decoder, train)
-        translator.model.load_state_dict(
-            load_file(
-                RECORDED / f"translation_{name.lower().replace(' ', '_')}.safetensors"
-            )
-        )
+        translator.load(name)
         translations = translator.translate([pair.source for pair in test])
         run = next(
             r

@@ -11,12 +11,17 @@ from torch import nn
 
 from helpers.data import NumberPair, Vocabulary, true_alignment
 from helpers.seq2seq import Encoder, Seq2Seq
+from helpers.validation import require_choice
 
 RECORDED = files("helpers") / "recorded"  # what experiments/translation.py wrote
 
 
 def recorded_weights(model: str):
-    """The file with the weights of `model` ("no attention", "Bahdanau" or "Luong"), seed 0 of the chapter's setting."""
+    """The file with the weights of `model` ("no attention", "Bahdanau" or "Luong"), seed 0 of the chapter's setting.
+
+    Raises ValueError for another model.
+    """
+    require_choice("model", model, ("no attention", "Bahdanau", "Luong"))
     return RECORDED / f"translation_{model.lower().replace(' ', '_')}.safetensors"
 
 

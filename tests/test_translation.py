@@ -117,6 +117,11 @@ def test_bad_source(pairs):
         translator.translate([()])
 
 
+def test_weights_that_were_not_recorded(pairs):
+    with pytest.raises(ValueError, match="model: got 'luong', expected one of"):
+        Translator(LuongDecoder, pairs[0]).load("luong")
+
+
 def test_recorded_weights_give_the_recorded_results():
     """The comparison that the chapter plots is what its weights do: seed 0 of each model is scored again."""
     record = json.loads((RECORDED / "translation.json").read_text())

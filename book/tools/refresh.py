@@ -86,6 +86,8 @@ def tidy(notebook, name):
         cell.metadata = nbformat.from_dict(
             {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
         )
+        if "outputs" in cell:
+            cell.outputs = [o for o in cell.outputs if not is_blank(o)]
         for output in cell.get("outputs", []):
             if "text" in output:
                 output.text = without_noise(output.text)
@@ -108,6 +110,11 @@ def tidy(notebook, name):
         notebook.metadata.widgets = {
             STATE: {"version_major": 2, "version_minor": 0, "state": kept}
         }
+
+
+def is_blank(output):
+    """Is it what a progress bar leaves that cleans up behind itself?"""
+    return output.get("name") == "stderr" and not output["text"].strip()
 
 
 def without_noise(text):

@@ -52,6 +52,12 @@ CELLS = {
         text("train: 100%|██████████| 8/8\n", "stderr"),
         "failed",
     ),
+    "a bar that cleans up": (
+        BAR.replace("desc", "leave=False, desc").format(9),
+        None,
+        "passed",
+    ),
+    "a bar that was shown only then": ("1;", text("      ", "stderr"), "passed"),
     "the last digit of a figure": (
         show(figure("Loss", 0.30000000000000004)),
         stored(figure("Loss", 0.3)),

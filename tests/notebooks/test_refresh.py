@@ -30,6 +30,7 @@ CELLS = [
     "second",
     "for _ in tqdm(range(30)):\n    pass",
     "print(object())",
+    "for _ in tqdm(range(30), leave=False):\n    pass",
 ]
 
 
@@ -78,6 +79,7 @@ def test_refresh_stores_explorers_and_is_stable(folder, monkeypatch):
         {"data": "YWJj", "encoding": "base64", "path": ["weights"]}
     ]
     assert notebook.cells[5].outputs[0].text == "100%|██████████| 30/30\n"
+    assert notebook.cells[7].outputs == []  # a bar that cleans up leaves nothing
     assert notebook.cells[0].metadata == {"tags": ["hide-cell"]}
     for rule in set(policy.RULES) - {policy.begins_for_colab}:
         assert not list(rule(notebook, "scratch"))

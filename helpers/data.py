@@ -252,3 +252,23 @@ class Vocabulary:
         return torch.nn.utils.rnn.pad_sequence(
             rows, batch_first=True, padding_value=self.PAD
         )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Handwritten digits, 8 × 8 pixels. Source: Alpaydin and Kaynak 1998, UCI Machine Learning Repository (CC BY 4.0), the
+# 1,797 images that come with scikit-learn.
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def digits() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Training, validation and test part: 1,197, 200 and 400 images, always the same, that share no image.
+
+    Each part is images (N, 64), in float64 from 0 (paper) to 1 (ink), row by row, and classes (N,), 0 to 9.
+    """
+    from sklearn.datasets import load_digits  # slow to import, and one chapter needs it
+
+    images, classes = map(torch.tensor, load_digits(return_X_y=True))
+    order = torch.randperm(
+        len(images), generator=torch.Generator().manual_seed(0)
+    ).split([1197, 200, 400])
+    return [(images[rows] / 16, classes[rows]) for rows in order]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import torch
@@ -11,9 +12,10 @@ from tqdm import tqdm
 
 @dataclass
 class History:
-    """What `fit` saw: the loss of every step, and the seconds it took."""
+    """What `fit` saw: the loss of every step, the validation losses by step if any, and the seconds it took."""
 
     loss: list[float] = field(default_factory=list)
+    validation: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -24,11 +26,17 @@ def fit(
     learning_rate: float,
     seed: int = 0,
     description: str = "training",
+    validate: Callable[[], float] | None = None,
+    every: int = 100,
+    patience: int = 5,
 ) -> History:
     """Train `model` with Adam, a one-cycle learning rate (Smith 2018) and gradients clipped to norm 1.
 
     batch_loss(generator): draws a batch with `generator` and returns its scalar loss.
     learning_rate: the greatest one, reached after a tenth of the steps.
+    validate(): the loss on data held out, for early stopping (Prechelt 1998). It is called `every` so many steps;
+    training ends when it did not fall `patience` times in a row, and the model gets the weights of its least value.
+    The learning rate then stays as it is: to lower it towards the end, one must know the end.
     Interrupting the cell stops the training: the model stays as trained so far, and the history holds those steps.
     Raises ValueError for steps < 1, and if the loss is not finite.
     """
@@ -36,10 +44,13 @@ def fit(
         raise ValueError(f"steps: got {steps}, expected at least 1")
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=steps, pct_start=0.1
-    )
-    history, start = History(), time.perf_counter()
+    if validate:
+        schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    else:
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, learning_rate, total_steps=steps, pct_start=0.1
+        )
+    history, start, best = History(), time.perf_counter(), None
     model.train()
     try:
         for step in (bar := tqdm(range(steps), desc=description, leave=False)):
@@ -55,10 +66,21 @@ def fit(
             schedule.step()
             history.loss.append(loss.item())
             bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
+            if validate and (step + 1) % every == 0:
+                model.eval()
+                history.validation[step + 1] = validate()
+                model.train()
+                least = min(history.validation, key=history.validation.get)
+                if least == step + 1:
+                    best = deepcopy(model.state_dict())
+                elif step + 1 - least >= patience * every:
+                    break
     except KeyboardInterrupt:
         print(
             f"{description}: stopped after {len(history.loss)} of {steps} steps; the model is as trained so far"
         )
+    if best:
+        model.load_state_dict(best)
     history.seconds = time.perf_counter() - start
     model.eval()
     return history

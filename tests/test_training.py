@@ -1,5 +1,7 @@
 """The training loop: it learns, repeats itself, and gives back what an interruption leaves."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -45,6 +47,31 @@ def test_interruption_keeps_model_and_history(capsys):
         and not model.training
     )
     assert "line: stopped after 5 of 50 steps" in capsys.readouterr().out
+
+
+def test_early_stopping_keeps_the_best_weights():
+    torch.manual_seed(0)
+    model = nn.Linear(1, 1, bias=False)
+    weights, losses = [], iter([3.0, 2.0, 2.5, 1.0, 1.5, 1.2, 1.1, 0.1])
+
+    def validate():
+        weights.append(model.weight.item())
+        return next(losses)
+
+    history = fit(
+        model,
+        lambda generator: ((model.weight - 5) ** 2).sum(),
+        steps=100,
+        learning_rate=0.01,
+        validate=validate,
+        every=10,
+        patience=3,
+    )
+    assert list(history.validation) == [10, 20, 30, 40, 50, 60, 70]
+    assert len(history.loss) == 70
+    assert model.weight.item() == weights[3] != weights[-1]
+    steps = [after - before for before, after in pairwise(weights)]
+    assert min(steps) > 0.9 * max(steps)  # the learning rate stays as it is
 
 
 def test_a_loss_that_is_not_finite_is_named():

@@ -6,6 +6,7 @@ from helpers.explorers.attention import (
     ImageAttentionExplorer,
 )
 from helpers.explorers.energy import EnergyExplorer
+from helpers.explorers.jacobian import JacobianExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
 from helpers.explorers.softmax import SoftmaxExplorer
 
@@ -14,6 +15,7 @@ __all__ = [
     "AttentionMap",
     "EnergyExplorer",
     "ImageAttentionExplorer",
+    "JacobianExplorer",
     "Option",
     "Question",
     "Quiz",

@@ -12,6 +12,7 @@ from helpers.explorers import (
     AttentionMap,
     EnergyExplorer,
     ImageAttentionExplorer,
+    JacobianExplorer,
     Option,
     Question,
     Quiz,
@@ -61,6 +62,7 @@ def explorers():
             keys, np.roll(keys, 1, axis=0), parameters=parameters, label="Energies"
         ),
         "softmax": SoftmaxExplorer.from_seed(0, draws=4, label="Softmax"),
+        "jacobian": JacobianExplorer(label="Jacobians"),
         "quiz": Quiz(
             [
                 Question("What gives weights?", [yes, no]),

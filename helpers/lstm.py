@@ -7,6 +7,7 @@ Shapes throughout: B sequences in a batch, T steps, d_x numbers a step in the in
 import torch
 from torch import nn
 
+from helpers.rnn import cut
 from helpers.validation import require_finite, require_shape
 
 
@@ -51,22 +52,6 @@ class Recurrent(nn.Module):
         return state
 
 
-def _padded(steps: list[torch.Tensor], lengths: torch.Tensor | None):
-    """T states (B, d_h) → all of them (B, T, d_h), 0 beyond each sequence's length, and the last one of each."""
-    states = torch.stack(steps, dim=1)
-    if lengths is None:
-        return states, steps[-1]
-    b, t = states.shape[:2]
-    require_shape("lengths", lengths, (b,))
-    if lengths.min() < 1 or lengths.max() > t:
-        raise ValueError(
-            f"lengths: got {lengths.tolist()}, expected numbers from 1 to {t}"
-        )
-    beyond = torch.arange(t) >= lengths.unsqueeze(1)  # (B, T)
-    last = states[torch.arange(b), lengths - 1]
-    return states.masked_fill(beyond.unsqueeze(2), 0), last
-
-
 class LSTM(Recurrent):
     """Long short-term memory.
 
@@ -100,8 +85,11 @@ class LSTM(Recurrent):
             h, c, _ = self.step(projected, h, c)
             outputs.append(h)
             cells.append(c)
-        states, h = _padded(outputs, lengths)
-        return states, (h, c if lengths is None else _padded(cells, lengths)[1])
+        states = torch.stack(outputs, dim=1)
+        if lengths is None:
+            return states, (h, c)
+        states, h = cut(states, lengths)
+        return states, (h, cut(torch.stack(cells, dim=1), lengths)[1])
 
     def step(self, projected, h, c):
         """W_x x_t + b (B, 4·d_h), h and c of step t−1 → h, c, and the gates of step t."""
@@ -157,7 +145,8 @@ class GRU(Recurrent):
         for projected in self._project(x):
             h = self.step(projected, h)
             outputs.append(h)
-        return _padded(outputs, lengths)
+        states = torch.stack(outputs, dim=1)
+        return (states, h) if lengths is None else cut(states, lengths)
 
     def step(self, projected, h):
         """W_x x_t + b (B, 3·d_h) and h of step t−1 → h of step t, (B, d_h)."""

@@ -272,3 +272,32 @@ def digits() -> list[tuple[torch.Tensor, torch.Tensor]]:
         len(images), generator=torch.Generator().manual_seed(0)
     ).split([1197, 200, 400])
     return [(images[rows] / 16, classes[rows]) for rows in order]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Text for language models
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def split_text(
+    text: str, validation: float = 0.1, test: float = 0.1
+) -> tuple[str, str, str]:
+    """Cut `text` into training, validation and test part, one after the other, each ending at a blank line.
+
+    validation, test: the share of the characters, up to a paragraph. Whole blocks rather than scattered sentences, so
+    that no held-out sentence stands between two that were trained on. Raises ValueError for shares that leave nothing.
+    """
+    if validation <= 0 or test <= 0 or validation + test >= 1:
+        raise ValueError(
+            f"validation, test: got {validation} and {test}, expected positive shares that leave some to train on"
+        )
+    cuts = [
+        text.rfind("\n\n", 0, int(len(text) * share)) + 2
+        for share in (1 - validation - test, 1 - test)
+    ]
+    parts = text[: cuts[0]], text[cuts[0] : cuts[1]], text[cuts[1] :]
+    if 1 in cuts or not all(parts):
+        raise ValueError(
+            f"text: got {len(text)} characters, expected several paragraphs in each part"
+        )
+    return parts

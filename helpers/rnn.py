@@ -67,3 +67,56 @@ def cut(states, lengths):
     beyond = torch.arange(steps) >= lengths.unsqueeze(1)  # (B, T)
     last = states[torch.arange(size), lengths - 1]
     return states.masked_fill(beyond.unsqueeze(2), 0), last
+
+
+class TokenRNN(nn.Module):
+    """Tokens in, one output a step: o_t = c + V h_t, and x_t is the one-hot vector of token t.
+
+    V (d_o, d_h) and c (d_o,) are `output`, a linear layer. Whoever wants probabilities
+    takes ŷ_t = softmax(o_t).
+    """
+
+    def __init__(self, num_tokens: int, hidden_size: int, num_outputs: int):
+        super().__init__()
+        self.num_tokens = num_tokens
+        self.rnn = RNN(num_tokens, hidden_size)
+        self.output = nn.Linear(hidden_size, num_outputs)
+
+    def forward(self, tokens, state=None, lengths=None):
+        """tokens (B, T) whole numbers, state and lengths as for `RNN`
+        → logits (B, T, d_o), last state (B, d_h)."""
+        x = nn.functional.one_hot(tokens, self.num_tokens).to(self.rnn.U.dtype)
+        states, last = self.rnn(x, state, lengths)
+        return self.output(states), last
+
+
+class WindowMLP(nn.Module):
+    """Labels each token from those at most `window` steps away, on both sides.
+
+    The hidden layer reads the 2·window + 1 one-hot vectors one behind the other: a sum of
+    as many rows of its matrix. Beyond the ends of the sequence lies the token 0, padding.
+    """
+
+    def __init__(
+        self, num_tokens: int, window: int, hidden_size: int, num_outputs: int
+    ):
+        super().__init__()
+        if window < 0:
+            raise ValueError(f"window: got {window}, expected 0 or more steps")
+        self.num_tokens, self.window = num_tokens, window
+        width = 2 * window + 1
+        self.hidden = nn.Linear(width * num_tokens, hidden_size)
+        self.output = nn.Linear(hidden_size, num_outputs)
+
+    def forward(self, tokens):
+        """tokens (B, T) whole numbers → logits (B, T, d_o)."""
+        require_shape("tokens", tokens, ("B", "T"))
+        width = 2 * self.window + 1
+        padded = nn.functional.pad(tokens, (self.window, self.window))
+        windows = padded.unfold(1, width, 1)  # (B, T, width)
+        rows = windows + self.num_tokens * torch.arange(width)
+        summed = nn.functional.embedding_bag(
+            rows.flatten(0, 1), self.hidden.weight.T, mode="sum"
+        )  # (B·T, hidden_size)
+        hidden = torch.tanh(summed + self.hidden.bias)
+        return self.output(hidden).unflatten(0, tokens.shape)

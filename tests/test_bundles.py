@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 EXPLORERS = ROOT / "helpers" / "explorers"
 STATIC = EXPLORERS / "static"
-NAMES = ["attention.js", "energy.js", "image.js", "quiz.js", "softmax.js"]
+NAMES = sorted(path.name for path in STATIC.iterdir())
 STATE = "application/vnd.jupyter.widget-state+json"
 
 
@@ -28,7 +28,6 @@ def rebuilt(tmp_path_factory):
 
 
 def test_there_is_a_bundle_for_every_explorer(rebuilt):
-    assert sorted(path.name for path in STATIC.iterdir()) == NAMES
     assert sorted(path.name for path in rebuilt.iterdir()) == NAMES
 
 

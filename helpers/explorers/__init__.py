@@ -5,6 +5,7 @@ from helpers.explorers.attention import (
     AttentionMap,
     ImageAttentionExplorer,
 )
+from helpers.explorers.descent import DescentExplorer
 from helpers.explorers.energy import EnergyExplorer
 from helpers.explorers.jacobian import JacobianExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
@@ -13,6 +14,7 @@ from helpers.explorers.softmax import SoftmaxExplorer
 __all__ = [
     "AttentionExplorer",
     "AttentionMap",
+    "DescentExplorer",
     "EnergyExplorer",
     "ImageAttentionExplorer",
     "JacobianExplorer",

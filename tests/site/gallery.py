@@ -10,6 +10,7 @@ import numpy as np
 from helpers.explorers import (
     AttentionExplorer,
     AttentionMap,
+    DescentExplorer,
     EnergyExplorer,
     ImageAttentionExplorer,
     JacobianExplorer,
@@ -63,6 +64,7 @@ def explorers():
         ),
         "softmax": SoftmaxExplorer.from_seed(0, draws=4, label="Softmax"),
         "jacobian": JacobianExplorer(label="Jacobians"),
+        "descent": DescentExplorer(optimizer="momentum", label="Descent"),
         "quiz": Quiz(
             [
                 Question("What gives weights?", [yes, no]),

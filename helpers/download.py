@@ -61,7 +61,9 @@ def fetch(package: Package) -> Path:
     if _complete(folder, names):
         return folder
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(
+            parents=True, exist_ok=True
+        )  # an npm name may be @scope/name
         _require_space(package, cache)
         # Everything happens in a folder that is removed whatever happens; the last step gives the files their name.
         with tempfile.TemporaryDirectory(prefix=".part-", dir=cache) as part:

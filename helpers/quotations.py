@@ -6,10 +6,12 @@ from importlib.resources import files
 from itertools import pairwise
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from helpers.data import Vocabulary, book_text
-from helpers.validation import require_shape
+from helpers.rnn import TokenRNN, WindowMLP
+from helpers.validation import require_choice, require_shape
 
 RECORDED = files("helpers") / "recorded"  # what experiments/quotations.py wrote
 OPENS, CLOSES = "“", "”"
@@ -41,6 +43,25 @@ def _typographic(paragraph: str) -> str:
     return pieces[0] + "".join(
         mark + piece for mark, piece in zip(marks, pieces[1:], strict=True)
     )
+
+
+def labeller(name: str, vocabulary: Vocabulary, seed: int) -> nn.Module:
+    """The model called "RNN", "window 8" or "window 32", with fresh weights from `seed`; all have 16 hidden units.
+
+    Raises ValueError for another name.
+    """
+    require_choice("name", name, ("RNN", "window 8", "window 32"))
+    torch.manual_seed(seed)
+    if name == "RNN":
+        return TokenRNN(len(vocabulary), 16, 2)
+    return WindowMLP(len(vocabulary), int(name.split()[1]), 16, 2)
+
+
+def recorded_rnn(vocabulary: Vocabulary) -> TokenRNN:
+    """The RNN that experiments/quotations.py trained with seed 0."""
+    model = labeller("RNN", vocabulary, seed=0)
+    model.load_state_dict(load_file(RECORDED / "quotations.safetensors"))
+    return model.eval()
 
 
 class Paragraphs:
@@ -77,7 +98,6 @@ class Paragraphs:
 
         def loss(generator: torch.Generator) -> torch.Tensor:
             rows = torch.randint(len(self.tokens), (batch_size,), generator=generator)
-            rows = rows[self.lengths[rows].argsort()]
             longest = self.lengths[rows].max()
             tokens, there = self.tokens[rows, :longest], self.there[rows, :longest]
             return nn.functional.cross_entropy(

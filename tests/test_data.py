@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from num2words import num2words
@@ -13,6 +14,8 @@ from helpers.data import (
     number_pair,
     number_pairs,
     number_words,
+    speech,
+    split_text,
     true_alignment,
 )
 
@@ -131,3 +134,37 @@ def test_vocabulary_refuses_what_it_does_not_know():
         ValueError, match="sequence: got an empty sequence, expected at least one token"
     ):
         vocabulary.encode(())
+
+
+@given(st.lists(st.text("ab \n", min_size=1, max_size=30), min_size=30, max_size=60))
+def test_a_text_is_cut_between_paragraphs(paragraphs):
+    text = "\n\n".join(paragraphs)
+    train, validation, test = split_text(text)
+    assert train + validation + test == text
+    assert train.endswith("\n\n") and validation.endswith("\n\n")
+    assert len(train) <= 0.8 * len(text) + 2 and len(test) >= 0.1 * len(text) - 2
+
+
+def test_shares_are_of_the_characters():
+    train, validation, test = split_text("0123456\n\n" * 1000, 0.2, 0.1)
+    assert [len(part) / 9 for part in (train, validation, test)] == [700, 200, 100]
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.0, 0.1), (0.1, -0.1)])
+def test_shares_that_leave_nothing(shares):
+    with pytest.raises(ValueError, match="validation, test: got"):
+        split_text("one\n\ntwo\n\nthree\n\n", *shares)
+
+
+@pytest.mark.parametrize("text", ["", "one paragraph", "one\n\n" + 99 * "x"])
+def test_a_text_too_short_to_cut(text):
+    with pytest.raises(ValueError, match="expected several paragraphs in each part"):
+        split_text(text)
+
+
+@pytest.mark.slow
+def test_speech():
+    """Needs the registry, or the cache of an earlier run."""
+    sound, rate = speech()
+    assert (sound.shape, sound.dtype, rate) == ((176_000,), torch.float64, 16_000)
+    assert 0.5 < sound.abs().max() <= 1

@@ -7,6 +7,7 @@ from helpers.explorers.attention import (
 )
 from helpers.explorers.descent import DescentExplorer
 from helpers.explorers.energy import EnergyExplorer
+from helpers.explorers.gates import CellExplorer, GateExplorer
 from helpers.explorers.jacobian import JacobianExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
 from helpers.explorers.softmax import SoftmaxExplorer
@@ -14,8 +15,10 @@ from helpers.explorers.softmax import SoftmaxExplorer
 __all__ = [
     "AttentionExplorer",
     "AttentionMap",
+    "CellExplorer",
     "DescentExplorer",
     "EnergyExplorer",
+    "GateExplorer",
     "ImageAttentionExplorer",
     "JacobianExplorer",
     "Option",

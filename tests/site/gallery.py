@@ -10,8 +10,10 @@ import numpy as np
 from helpers.explorers import (
     AttentionExplorer,
     AttentionMap,
+    CellExplorer,
     DescentExplorer,
     EnergyExplorer,
+    GateExplorer,
     ImageAttentionExplorer,
     JacobianExplorer,
     Option,
@@ -49,6 +51,9 @@ def explorers():
         "additive": {"W_q": [[1, 0.5]], "W_k": [[-0.5, 1]], "v": [2]},
         "local": {"base": "general"},
     }
+    trace = {name: random.uniform(size=(40, 6)) for name in "fiu"}
+    trace["c"] = random.normal(size=(40, 6))
+    pulses = [0.0] * 3 + [0.8] + [0.0] * 12 + [-0.5] + [0.0] * 15
     photo = random.integers(0, 256, (60, 90, 3), dtype=np.uint8)
     yes, no = (
         Option("`softmax`", True, "Yes: it sums to 1."),
@@ -65,6 +70,13 @@ def explorers():
         "softmax": SoftmaxExplorer.from_seed(0, draws=4, label="Softmax"),
         "jacobian": JacobianExplorer(label="Jacobians"),
         "descent": DescentExplorer(optimizer="momentum", label="Descent"),
+        "gates": GateExplorer({"pulses": pulses, "wave": 32 * [0.5]}, label="Gates"),
+        "cell": CellExplorer(
+            trace,
+            "it was 'so odd' that she, said\n'Oh' and w",
+            [*8 * [0], *32 * [1]],
+            "late",
+        ),
         "quiz": Quiz(
             [
                 Question("What gives weights?", [yes, no]),

@@ -59,11 +59,11 @@ def backward(x, y, p: Parameters, states, probabilities) -> Parameters:
     delta = torch.zeros_like(p.h_0)
     for t in reversed(range(len(x))):
         delta = delta + p.V.T @ errors[t]  # ∂L/∂h_t: its own loss and all later ones
-        alpha = (1 - states[t + 1] ** 2) * delta  # ∂L/∂a_t: through the tanh
-        dW += torch.outer(alpha, states[t])
-        dU += torch.outer(alpha, x[t])
-        db += alpha
-        delta = p.W.T @ alpha  # one step back in time
+        epsilon = (1 - states[t + 1] ** 2) * delta  # ∂L/∂a_t: through the tanh
+        dW += torch.outer(epsilon, states[t])
+        dU += torch.outer(epsilon, x[t])
+        db += epsilon
+        delta = p.W.T @ epsilon  # one step back in time
     return Parameters(dW, dU, errors.T @ states[1:], db, errors.sum(dim=0), delta)
 
 
@@ -83,14 +83,32 @@ def limited_backward(
     deltas = p.h_0.new_zeros(0, len(p.h_0))
     for t in reversed(range(len(x))):
         deltas = torch.cat([(errors[t] @ p.V).unsqueeze(0), deltas])[:limit]
-        alphas = (1 - states[t + 1] ** 2) * deltas  # (≤ limit, d_h)
-        alpha = alphas.sum(dim=0)
-        dW += torch.outer(alpha, states[t])
-        dU += torch.outer(alpha, x[t])
-        db += alpha
-        deltas = alphas @ p.W
+        epsilons = (1 - states[t + 1] ** 2) * deltas  # (≤ limit, d_h)
+        epsilon = epsilons.sum(dim=0)
+        dW += torch.outer(epsilon, states[t])
+        dU += torch.outer(epsilon, x[t])
+        db += epsilon
+        deltas = epsilons @ p.W
     dh_0 = deltas.sum(dim=0)
     return Parameters(dW, dU, errors.T @ states[1:], db, errors.sum(dim=0), dh_0)
+
+
+def gradients_by_lag(p: Parameters, states, errors, lags: int) -> torch.Tensor:
+    """∂L_t/∂h_{t−k} for k = 0 … lags and every t from lags + 1 on → (lags + 1, T − lags, d_h).
+
+    states h_0 … h_T (T + 1, d_h) from `forward`, errors ∂L_t/∂o_t (T, d_y): the probabilities minus the one-hot y.
+    Raises ValueError unless 0 ≤ lags < T.
+    """
+    require_shape("states", states, (len(errors) + 1, len(p.b)))
+    if not 0 <= lags < len(errors):
+        raise ValueError(
+            f"lags: got {lags}, expected 0 to {len(errors) - 1}, as the sequence has {len(errors)} steps"
+        )
+    last = torch.arange(lags + 1, len(errors) + 1)  # these t
+    deltas = [errors[last - 1] @ p.V]
+    for k in range(lags):
+        deltas.append(((1 - states[last - k] ** 2) * deltas[-1]) @ p.W)
+    return torch.stack(deltas)
 
 
 def _check(x: torch.Tensor, y: torch.Tensor, p: Parameters) -> None:

@@ -13,6 +13,7 @@ from helpers.bptt import (
     Parameters,
     backward,
     forward,
+    gradients_by_lag,
     initial_matrix,
     jacobians,
     limited_backward,
@@ -107,6 +108,21 @@ def test_limited_by_the_whole_length_is_the_full_gradient():
     limited = limited_backward(x, y, p, states, probabilities, len(x))
     for one, other in zip(full, limited, strict=True):
         torch.testing.assert_close(one, other, **EXACT)
+
+
+def test_gradients_by_lag_equal_autograd():
+    x, y, p = problem(steps=9)
+    _, states, probabilities = forward(x, y, p)
+    errors = probabilities - F.one_hot(y, 4)
+    ours = gradients_by_lag(p, states, errors, lags=5)
+    h = [p.h_0.clone().requires_grad_()]
+    for x_t in x:
+        h.append(torch.tanh(p.b + p.W @ h[-1] + p.U @ x_t))
+    for column, t in enumerate(range(6, 10)):
+        loss = F.cross_entropy(p.c + p.V @ h[t], y[t - 1])
+        theirs = torch.autograd.grad(loss, h[t - 5 : t + 1], retain_graph=True)
+        expected = torch.stack(theirs).flip(0)
+        torch.testing.assert_close(ours[:, column], expected, **EXACT)
 
 
 def test_jacobians_equal_autograd():
@@ -225,6 +241,10 @@ X, Y, P = problem()
         (
             lambda: limited_backward(X, Y, P, *forward(X, Y, P)[1:], limit=0),
             r"limit: got 0, expected at least 1",
+        ),
+        (
+            lambda: gradients_by_lag(P, torch.zeros(8, 5), torch.zeros(7, 4), 7),
+            r"lags: got 7, expected 0 to 6",
         ),
         (lambda: log_gains(torch.eye(2)[None], "max"), r"norm: got 'max', expected"),
         (lambda: log_gains(torch.eye(2)), r"factors: got shape \(2, 2\), expected"),

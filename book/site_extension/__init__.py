@@ -14,6 +14,7 @@ VENDORED = {
     "katex/dist/katex.min.css": "katex",
     "katex/dist/fonts": "katex/fonts",
     "plotly.js-cartesian-dist-min/plotly-cartesian.min.js": "plotly",
+    "plotly.js-gl3d-dist-min/plotly-gl3d.min.js": "plotly",  # loaded where a figure has three dimensions
 }
 WRONG_NAMES = {
     '<summary aria-label="Toggle hidden content">': "<summary>",

@@ -1,17 +1,20 @@
-// Draws the Plotly figures of a page: plotly.js is fetched when the first figure comes near the viewport,
-// and the colours follow the theme.
-const plotlySource = new URL("vendor/plotly/plotly-cartesian.min.js", document.currentScript.src);
-let plotly;
+// Draws the Plotly figures of a page: a bundle of plotly.js is fetched when the first figure that needs it comes near the
+// viewport, one for the plane and a larger one for space, and the colours follow the theme.
+const SPACE = new Set(["surface", "scatter3d", "mesh3d"]); // traces in three dimensions
+const here = document.currentScript.src;
+const bundles = new Map();
 
-function loadPlotly() {
-  plotly ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = plotlySource;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly.js could not be loaded"));
-    document.head.append(script);
-  });
-  return plotly;
+function loadPlotly(bundle) {
+  if (!bundles.has(bundle)) {
+    bundles.set(bundle, new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = new URL(`vendor/plotly/plotly-${bundle}.min.js`, here);
+      script.onload = () => resolve(window.Plotly); // each bundle has its own; the name goes to the last one
+      script.onerror = () => reject(new Error("plotly.js could not be loaded"));
+      document.head.append(script);
+    }));
+  }
+  return bundles.get(bundle);
 }
 
 // What the theme decides, as layout keys that Plotly.relayout understands.
@@ -20,19 +23,27 @@ function themeColours(layout) {
   const text = style.getPropertyValue("--pst-color-text-base").trim();
   const grid = style.getPropertyValue("--pst-color-border").trim();
   const colours = { paper_bgcolor: "transparent", plot_bgcolor: "transparent", "font.color": text };
-  for (const axis of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+  const keys = Object.keys(layout);
+  const flat = keys.filter((key) => /^[xy]axis\d*$/.test(key));
+  const deep = keys.filter((key) => /^scene\d*$/.test(key)).flatMap((key) => ["x", "y", "z"].map((axis) => `${key}.${axis}axis`));
+  for (const axis of [...flat, ...deep]) {
     colours[`${axis}.gridcolor`] = colours[`${axis}.zerolinecolor`] = colours[`${axis}.linecolor`] = grid;
+    if (deep.includes(axis)) colours[`${axis}.color`] = text;
   }
   return colours;
 }
 
 async function draw(figure) {
   const { data, layout, config } = JSON.parse(figure.querySelector("script").textContent);
-  const Plotly = await loadPlotly();
-  await Plotly.newPlot(figure, data, layout, { displayModeBar: false, responsive: true, ...config });
-  const follow = () => Plotly.relayout(figure, themeColours(figure._fullLayout));
-  await follow();
-  new MutationObserver(follow).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  const space = data.some(({ type }) => SPACE.has(type));
+  if (space) figure.dataset.space = document.createElement("canvas").getContext("webgl") ? "drawn" : "told";
+  if (figure.dataset.space !== "told") { // without WebGL the style sheet shows the text alternative
+    const Plotly = await loadPlotly(space ? "gl3d" : "cartesian");
+    await Plotly.newPlot(figure, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false, ...config });
+    const follow = () => Plotly.relayout(figure, themeColours(figure._fullLayout));
+    await follow();
+    new MutationObserver(follow).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  }
   figure.dataset.ready = "true";
 }
 

@@ -24,6 +24,8 @@ with sync_playwright() as playwright:
 OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
+    "--use-angle=swiftshader",  # WebGL in software
+    "--enable-unsafe-swiftshader",
     "--disable-background-networking",
     "--disable-quic",
     "--disable-component-update",

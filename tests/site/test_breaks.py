@@ -1,10 +1,15 @@
 """Pages broken on purpose, in one small book: each break must be met, by the build or by what reads the page."""
 
+import io
+import re
+
 import build
 import nbformat
+import numpy as np
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 from reading import new_page, scroll_through, sideways
 
 STATE = "application/vnd.jupyter.widget-state+json"
@@ -56,6 +61,17 @@ def sound():
     )
 
 
+def in_space():
+    """A figure in the plane, one in space, and another in the plane."""
+    notebook = sound()
+    surface = figure({"meta": {"alt": "A bowl."}, "height": 300})
+    surface.outputs[0].data["application/vnd.plotly.v1+json"]["data"] = [
+        {"type": "surface", "z": [[2, 1, 2], [1, 0, 1], [2, 1, 2]]}
+    ]
+    notebook.cells += [surface, figure({"meta": {"alt": "Another line."}})]
+    return notebook
+
+
 def without_state():
     notebook = sound()
     del notebook.metadata.widgets[STATE]["state"]["number"]
@@ -78,6 +94,7 @@ def and_also(cell):
 
 NOTEBOOKS = {
     "sound": sound(),
+    "in_space": in_space(),
     "without_state": without_state(),
     "with_broken_code": with_broken_code(),
     "unknown_mime_type": and_also(shows({"application/x-nobody-knows": "?"})),
@@ -148,6 +165,51 @@ def test_a_figure_takes_the_colours_of_the_theme(read):
     light = page.evaluate(colour)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"{colour} !== '{light}'")
+
+
+PLOTTED = "[...document.querySelectorAll('.pa-figure')].map((f) => !!f._fullLayout)"
+WORDS = "getComputedStyle(document.querySelector('[data-space]'), '::after').content"
+
+
+def test_plane_and_space_live_on_one_page(read):
+    page, problems = read("in_space")
+    assert page.evaluate(PLOTTED) == [True, True, True] and problems == []
+    scripts = page.locator("script[src*='vendor/plotly']").evaluate_all(
+        "all => all.map((script) => script.src.match(/plotly-(\\w+)/)[1])"
+    )
+    assert sorted(scripts) == ["cartesian", "gl3d"]
+    colour = "document.querySelector('[data-space]')._fullLayout.scene.xaxis.color"
+    light = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"{colour} !== '{light}'")
+    assert page.evaluate(WORDS) == "none"
+    shot = page.get_by_role("img", name="A bowl.").screenshot()
+    pixels = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).reshape(-1, 3)
+    vivid = pixels.max(axis=1).astype(int) - pixels.min(axis=1) > 60
+    assert vivid.mean() > 0.02  # the surface's colours; all else is grey
+
+
+def test_a_surface_is_told_on_paper_and_without_webgl(read, browser, book):
+    page, _ = read("in_space")
+    page.emulate_media(media="print")
+    assert re.sub('" "', "", page.evaluate(WORDS)) == '"Figure: A bowl."'
+    assert page.locator("[data-space] .plot-container").is_hidden()
+    bare, problems = new_page(browser, book[2])
+    bare.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    requests = []
+    bare.on("request", lambda request: requests.append(request.url))
+    bare.goto("/in_space.html")
+    scroll_through(bare)
+    assert "which this browser cannot draw" in bare.evaluate(WORDS)
+    assert "A bowl." in bare.evaluate(WORDS)
+    assert not any("gl3d" in url for url in requests)
+    assert bare.evaluate(PLOTTED) == [True, False, True] and problems == []
+    bare.context.close()
+
+
+def test_a_page_without_space_does_not_load_it(read):
+    page, _ = read("sound")
+    assert page.locator("script[src*='gl3d']").count() == 0
 
 
 def test_an_explorer_without_stored_state_fails_the_build(warnings):

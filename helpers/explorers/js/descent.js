@@ -25,8 +25,8 @@ function cut([a, b, c, d], level) {
 
 /** Logarithmic in both directions, and 0 in the middle: what is smaller than 1e−6 counts as 0. */
 const compress = (v) => Math.sign(v) * Math.log10(1 + Math.abs(v) / 1e-6);
-const MARKS = [-1e6, -1e4, -100, -1, 0, 1e-4, 0.01, 1, 100, 1e4, 1e6];
-const MARK_NAMES = ["−10⁶", "−10⁴", "−100", "−1", "0", "10⁻⁴", "0.01", "1", "100", "10⁴", "10⁶"];
+const MARKS = [-1e8, -1e6, -1e4, -100, -1, 0, 1e-4, 0.01, 1, 100, 1e4, 1e6, 1e8];
+const MARK_NAMES = ["−10⁸", "−10⁶", "−10⁴", "−100", "−1", "0", "10⁻⁴", "0.01", "1", "100", "10⁴", "10⁶", "10⁸"];
 
 function render(context) {
   const frame = new Frame(context, "DescentExplorer");
@@ -76,7 +76,7 @@ function render(context) {
   frame.picture.classList.add("pa-beside");
   frame.picture.append(map, chartBox);
   frame.picture.after(h("p", { class: "pa-legend" }, ...["● start; drag it or click", "◇ step shown", "+ lowest point", "× saddle",
-    "the darker, the lower; each band has the same area", "dashed: the steps to come"].map((text) => h("span", {}, text))));
+    "stronger colour: lower; each band has the same area", "dashed: the steps to come"].map((text) => h("span", {}, text))));
 
   let surface, x, y, size, wide;
   const drag = (event) => {
@@ -97,8 +97,8 @@ function render(context) {
     grid.forEach((row, j) => row.forEach((value, i) => {
       const band = levels.filter((level) => value >= level).length; // 0: lowest
       context2d.fillStyle = ramp(0.42 * (1 - band / (BANDS - 1)));
-      const [left, top, right, bottom] = [i - 0.5, j - 0.5, i + 0.5, j + 0.5].map((at) => Math.max(0, Math.min(size, at * cell)));
-      context2d.fillRect(left, top, right - left + 0.5, bottom - top + 0.5);
+      const [left, top, right, bottom] = [i - 0.5, j - 0.5, i + 0.5, j + 0.5].map((at) => Math.round(Math.max(0, Math.min(size, at * cell))));
+      context2d.fillRect(left, top, right - left, bottom - top);
     }));
     context2d.strokeStyle = text;
     context2d.globalAlpha = 0.4;
@@ -141,13 +141,10 @@ function render(context) {
   }
 
   /** What became of the descent until this step, in words; the first ones also stand in the picture. */
-  function verdict(path, step, losses) {
-    const lost = path.findIndex(([a, b], i) => Math.abs(a) > LOST || Math.abs(b) > LOST || !Number.isFinite(losses[i]));
-    const gone = lost >= 0 ? lost : path.length <= MOST ? path.length - 1 : Infinity;
-    if (step >= gone) {
-      const last = losses.slice(0, gone + 1).filter(Number.isFinite).at(-1);
-      return last < surface.floor ? [`fell out of the picture by step ${gone}`, "This surface has no lowest point: it falls without end, and so did the descent."]
-        : [`diverged by step ${gone}`, "The steps grew and grew: the learning rate is too large."];
+  function verdict(path, step, losses, gone) {
+    if (gone && step === path.length - 1) {
+      return losses[step] < surface.floor ? [`fell out of the picture by step ${step}`, "This surface has no lowest point: it falls without end, and so did the descent."]
+        : [`diverged by step ${step}`, "Diverged: the steps grew and grew, because the learning rate is too large."];
     }
     const [a, b] = path[step], slope = Math.hypot(...surface.gradient(a, b)), near = ([c, d]) => Math.hypot(a - c, b - d) < 0.05;
     if (losses[step] > losses[0] + 1e-9) return ["higher than the start", "The loss is higher than where it began: the learning rate is too large here."];
@@ -173,8 +170,11 @@ function render(context) {
     if (changed("size", "surface")) resize();
     if (changed("size", "theme", "surface")) paint();
 
-    const path = descend(frame.get("surface"), start, optimizer, MOST, { rate, momentum: frame.get("momentum"), decay: frame.get("weight_decay") });
-    const losses = path.map(([a, b]) => surface.value(a, b)), step = Math.min(frame.get("step"), path.length - 1);
+    const all = descend(frame.get("surface"), start, optimizer, MOST, { rate, momentum: frame.get("momentum"), decay: frame.get("weight_decay") });
+    const lost = all.findIndex((point) => Math.max(...point.map(Math.abs)) > LOST), gone = lost >= 0 || all.length <= MOST;
+    const path = lost >= 0 ? all.slice(0, lost + 1) : all, losses = path.map(([a, b]) => surface.value(a, b));
+    if (path.length > 1 && !Number.isFinite(losses.at(-1))) [path, losses].forEach((list) => list.pop());
+    const step = Math.min(frame.get("step"), path.length - 1);
     const pixel = (scale, value) => Math.max(-1e4, Math.min(1e4, scale(value))).toFixed(1);
     const points = path.slice(0, step + 1).map(([a, b]) => `${pixel(x, a)},${pixel(y, b)}`);
     for (const line of [halo, trail]) place(line, { d: `M${points.join("L")}` });
@@ -182,7 +182,7 @@ function render(context) {
     for (const mark of [begin, handle]) place(mark, { cx: x(start[0]), cy: y(start[1]) });
     place(end, { transform: `translate(${points.at(-1)})` });
 
-    const heights = losses.map((loss) => Math.max(-12, Math.min(12, Number.isNaN(loss) ? 12 : compress(loss - surface.floor))));
+    const heights = losses.map((loss) => Math.max(-15, Math.min(15, compress(loss - surface.floor))));
     const low = Math.min(0, ...heights), high = Math.max(...heights) + 0.5;
     const across = linear([0, MOST], [LEFT + 8, wide - RIGHT]), up = linear([low, high], [HEIGHT - BOTTOM - 14, TOP]);
     const marks = MARKS.map((mark, i) => [compress(mark), MARK_NAMES[i]]).filter(([at]) => at >= low && at <= high);
@@ -195,7 +195,7 @@ function render(context) {
     place(now, { transform: `translate(${across(step)},${up(heights[step])})` });
     write(title, surface.floor ? `f ${surface.floor < 0 ? "+" : "−"} ${Math.abs(surface.floor)} at each step` : "f at each step");
 
-    const [short, long] = verdict(path, step, losses), [a, b] = path[step], show = (v) => (Math.abs(v) < 1e4 ? fixed(v, 4) : v.toExponential(1).replace("-", "−"));
+    const [short, long] = verdict(path, step, losses, gone), [a, b] = path[step], show = (v) => (Math.abs(v) < 1e4 ? fixed(v, 4) : v.toExponential(1).replace("-", "−"));
     write(shout, short);
     write(numbers[0], show(losses[step]));
     write(numbers[1], show(Math.hypot(...surface.gradient(a, b))));

@@ -3,9 +3,9 @@
     python experiments/cells.py
 
 Three LSTMs of 64 units learn the training part of "Alice's Adventures in Wonderland". For each feature the unit is
-chosen on the validation part and its correlation measured on the test part; beside it the same of the untrained network,
-and what the best of 64 units reaches by chance, with the feature moved along the text. float32 on one thread; about four
-minutes. Writes helpers/recorded/cells.json, and the weights of seed 0 beside it.
+chosen on the validation part and its correlation measured on the test part; beside it the same of the untrained
+network, and what the best of 64 units reaches by chance, with the feature moved along the text. float32 on one thread;
+about four minutes. Writes helpers/recorded/cells.json, and the weights of seed 0 beside it.
 """
 
 import json

@@ -11,6 +11,7 @@ from helpers.explorers import (
     AttentionExplorer,
     AttentionMap,
     CellExplorer,
+    CharacterExplorer,
     DescentExplorer,
     EnergyExplorer,
     GateExplorer,
@@ -20,6 +21,7 @@ from helpers.explorers import (
     Question,
     Quiz,
     SoftmaxExplorer,
+    UnrollExplorer,
 )
 
 LOADER = (
@@ -34,6 +36,10 @@ def explorers():
     def weights(queries, keys):
         grown = np.exp(2 * random.normal(size=(queries, keys)))
         return grown / grown.sum(axis=1, keepdims=True)
+
+    def network(d, tokens, outputs):
+        shapes = ((d, d), (d, tokens), (d,), (outputs, d), (outputs,))
+        return [random.normal(size=shape) for shape in shapes]
 
     source, right = ["zwei", "und", "vierzig", "."], ["forty", "two", "."]
     maps = [
@@ -73,9 +79,20 @@ def explorers():
         "gates": GateExplorer({"pulses": pulses, "wave": 32 * [0.5]}, label="Gates"),
         "cell": CellExplorer(
             trace,
-            "it was 'so odd' that she, said\n'Oh' and w",
+            "it was 'so odd' that she, said\n'Oh' and ",
             [*8 * [0], *32 * [1]],
             "late",
+        ),
+        "unroll": UnrollExplorer(
+            *network(6, 4, 2),
+            tokens=list("ab c"),
+            sentences=["abba cab a b", "a cab"],
+            outputs=["no", "yes"],
+            step=3,
+            label="Unrolled",
+        ),
+        "character": CharacterExplorer(
+            *network(12, 5, 5), list("abc \n"), prefix="ab", label="Characters"
         ),
         "quiz": Quiz(
             [

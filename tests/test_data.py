@@ -1,6 +1,7 @@
 """Number words, their alignment, and the vocabulary."""
 
 import re
+from hashlib import sha256
 
 import pytest
 import torch
@@ -9,14 +10,18 @@ from hypothesis import strategies as st
 from num2words import num2words
 
 from helpers.data import (
+    GLOVE_WORDS,
     LARGEST_NUMBER,
     Vocabulary,
+    _snappy,
+    glove_vectors,
     number_pair,
     number_pairs,
     number_words,
     speech,
     split_text,
     true_alignment,
+    wordpiece_vocabulary,
 )
 
 NUMBERS = st.integers(1, LARGEST_NUMBER) | st.integers(1, 2000)
@@ -168,3 +173,46 @@ def test_speech():
     sound, rate = speech()
     assert (sound.shape, sound.dtype, rate) == ((176_000,), torch.float64, 16_000)
     assert 0.5 < sound.abs().max() <= 1
+
+
+def test_snappy_reads_literals_and_copies_of_each_kind():
+    """By the format's description: a literal "abcd", copies with offsets of 11, 16 and 32 bits, one over itself."""
+    long = bytes(range(70))
+    data = b"".join(
+        [
+            bytes([95]),  # 4 + 4 + 8 + 5 + 4 + 70 bytes
+            bytes([3 << 2]) + b"abcd",
+            bytes([0b000_000_01, 4]),  # 4 bytes from 4 back: abcd
+            bytes([7 << 2 | 2, 2, 0]),  # 8 bytes from 2 back: cdcdcdcd
+            bytes([4 << 2 | 3, 1, 0, 0, 0]),  # 5 bytes from 1 back: ddddd
+            bytes([3 << 2]) + b"wxyz",
+            bytes([60 << 2, 69]) + long,
+        ]
+    )
+    assert _snappy(data) == b"abcdabcdcdcdcdcdddddd" + b"wxyz" + long
+
+
+@pytest.mark.parametrize("count", [0, -1, GLOVE_WORDS + 1])
+def test_a_number_of_vectors_that_are_not_there(count):
+    with pytest.raises(ValueError, match=f"count: got {count}, expected 1 to 95360"):
+        glove_vectors(count)
+
+
+@pytest.mark.slow
+def test_the_word_pieces_are_those_of_bert():
+    """Needs the registry, or the cache. The hash is that of vocab.txt as Google published it."""
+    text = "".join(f"{piece}\n" for piece in wordpiece_vocabulary())
+    assert sha256(text.encode()).hexdigest() == (
+        "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
+    )
+
+
+@pytest.mark.slow
+def test_glove_vectors():
+    """Needs the registry, or the cache. The first numbers of "the" are those that Stanford's file begins with."""
+    words, vectors = glove_vectors(GLOVE_WORDS)
+    assert words[:5] == ["the", ",", ".", "of", "to"] and len(set(words)) == GLOVE_WORDS
+    assert vectors.shape == (GLOVE_WORDS, 50)
+    assert vectors[0, :3].round(3).tolist() == pytest.approx(
+        [0.418, 0.25, -0.412], abs=1e-3
+    )

@@ -115,9 +115,14 @@ def test_formulas_and_their_style_sheet_come_from_one_version_of_katex():
 def test_figures_are_drawn_by_the_plotly_that_they_were_made_for():
     from plotly.offline import get_plotlyjs_version
 
-    package = ROOT / "node_modules" / "plotly.js-cartesian-dist-min" / "package.json"
-    major = json.loads(package.read_text())["version"].partition(".")[0]
-    assert get_plotlyjs_version().partition(".")[0] == major
+    versions = {
+        json.loads((ROOT / "node_modules" / name / "package.json").read_text())[
+            "version"
+        ]
+        for name in ("plotly.js-cartesian-dist-min", "plotly.js-gl3d-dist-min")
+    }
+    (version,) = versions
+    assert get_plotlyjs_version().partition(".")[0] == version.partition(".")[0]
 
 
 def test_no_file_names_a_registry_or_a_path_of_one_machine():

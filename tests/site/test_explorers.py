@@ -11,6 +11,8 @@ from PIL import Image
 from playwright.sync_api import expect
 from reading import new_page
 
+from helpers.gradients import OPTIMIZERS, SURFACES, descend
+
 ROOT = Path(__file__).resolve().parents[2]
 STATE = "application/vnd.jupyter.widget-state+json"
 NUMBERS = "output.pa-number"
@@ -164,6 +166,8 @@ def moves(control):
     if control.get_attribute("type") == "range":
         at_end = control.input_value() == control.get_attribute("max")
         return [["ArrowLeft", "Home"] if at_end else ["ArrowRight", "End"]]
+    if control.get_attribute("type") == "text":
+        return [["b"]]
     chosen = control.evaluate("select => select.selectedIndex")
     return [
         ["Home", *["ArrowDown"] * to]
@@ -325,6 +329,51 @@ def test_a_patch_is_chosen_by_pointer_and_arrows(explorer):
         slider.press("End")
 
 
+@cases("DescentExplorer")
+def test_descent_is_pythons(explorer):
+    reset = explorer.get_by_role("button", name="Reset")
+    names = [option.inner_text() for option in explorer.locator("select").nth(1).locator("option").all()]  # fmt: skip
+    assert names == list(OPTIMIZERS)
+    for optimizer in names:
+        reset.click()
+        explorer.get_by_label("Surface").select_option("valley")
+        explorer.get_by_label("Optimizer").select_option(optimizer)
+        start = [slide(explorer.get_by_label(f"Start {a}"), to) for a, to in (("x", -1.2), ("y", 0.7))]  # fmt: skip
+        options = {"learning_rate": 10 ** slide(explorer.get_by_label("Learning rate"), -1.5)}  # fmt: skip
+        for label, name in (("Momentum", "momentum" if optimizer == "momentum" else "beta1"),
+                            ("Weight decay", "weight_decay")):  # fmt: skip
+            if explorer.get_by_label(label).is_visible():
+                options[name] = slide(explorer.get_by_label(label), 0.5)
+        steps = int(slide(explorer.get_by_label("Step", exact=True), 37))
+        path = descend("valley", start, optimizer, steps, **options)
+        shown = explorer.locator("dl output").all_inner_texts()
+        losses = SURFACES["valley"].value(*path.T)
+        assert abs(value(shown[0]) - float(losses[-1])) < 6e-5
+        assert abs(value(shown[2]) - float(losses.min())) < 6e-5
+        point = [value(part) for part in shown[3].strip("()").split(", ")]
+        assert np.allclose(point, path[-1].tolist(), atol=6e-5)
+
+
+@cases("DescentExplorer")
+def test_a_start_is_clicked_and_divergence_is_said(explorer):
+    explorer.get_by_label("Surface").select_option("valley")
+    explorer.get_by_label("Optimizer").select_option("SGD")
+    expect(explorer.get_by_label("Momentum")).to_be_hidden()
+    plane = explorer.locator(".pa-map > svg")
+    box = plane.bounding_box()
+    plane.click(position={"x": box["width"] * 0.8, "y": box["height"] * 0.3})
+    x, y = (float(explorer.get_by_label(f"Start {a}").input_value()) for a in "xy")
+    assert 0.8 < x < 1.6 and 0.4 < y < 1.2
+    slide(explorer.get_by_label("Step", exact=True), 200)
+    summary, shout = explorer.locator(".pa-summary"), plane.locator("text.pa-strong")
+    slide(explorer.get_by_label("Learning rate"), -1.14)  # below 2/25
+    expect(summary).to_contain_text("arrived at a lowest point")
+    expect(shout).to_be_empty()
+    slide(explorer.get_by_label("Learning rate"), -1)  # above
+    expect(summary).to_contain_text("Diverged")
+    expect(shout).to_contain_text("diverged by step")
+
+
 @cases("EnergyExplorer")
 def test_the_query_can_be_dragged(explorer):
     handle = explorer.locator(".pa-handle")
@@ -433,6 +482,135 @@ def test_softmax_numbers(explorer):
         means[scaled] = np.mean(sizes)
         assert np.allclose(shown[:3], [entropy, rows[1].max(), sizes[1]], atol=6e-4)
     assert np.allclose(shown[3:], [means[False], means[True]], atol=6e-4)
+
+
+@cases("UnrollExplorer")
+def test_an_unrolled_step_is_numpys(explorer):
+    stored = state(explorer)
+    (d, tokens, outputs), at = stored["_shape"], 0
+    flat = np.frombuffer(stored["_weights"], "<f4").astype(float)
+    arrays = []
+    for shape in ((d, d), (d, tokens), (d,), (outputs, d), (outputs,)):
+        arrays.append(flat[at : at + np.prod(shape)].reshape(shape))
+        at += np.prod(shape)
+    W, U, b, V, c = arrays
+    unit = int(slide(explorer.get_by_role("slider", name="Unit"), d - 1))
+    for sentence, indices in enumerate(stored["_indices"]):
+        if len(stored["_indices"]) > 1:
+            explorer.get_by_label("Sentence").select_option(index=sentence)
+        state_before = np.zeros(d)
+        for step, token in enumerate(indices[:5], 1):
+            slide(explorer.get_by_role("slider", name="Step"), step)
+            parts = [b, W @ state_before, U[:, token]]
+            total = sum(parts)
+            state_before = np.tanh(total)
+            expected = [part[unit - 1] for part in (*parts, total, state_before)]
+            shown = [
+                value(text)
+                for text in explorer.locator(".pa-bars output").all_inner_texts()
+            ]
+            assert np.allclose(shown, expected, atol=6e-4)
+            output = softmax(c + V @ state_before)[-1]
+            shown = explorer.locator("dl output").inner_text()
+            assert abs(value(shown) - output) < 6e-4
+
+
+@cases("UnrollExplorer")
+def test_playing_steps_on_and_less_motion_means_one_step_a_click(explorer):
+    slider = explorer.get_by_role("slider", name="Step")
+    slide(slider, 1)
+    play = explorer.get_by_role("button", name="Play")
+    play.click()
+    explorer.page.wait_for_function(
+        "input => Number(input.value) >= 3", arg=slider.element_handle()
+    )
+    explorer.get_by_role("button", name="Pause").click()
+    stopped = slider.input_value()
+    explorer.page.wait_for_timeout(600)
+    assert slider.input_value() == stopped
+    explorer.page.emulate_media(reduced_motion="reduce")
+    slide(slider, 1)
+    play.click()
+    assert slider.input_value() == "2"
+    explorer.page.wait_for_timeout(600)
+    assert slider.input_value() == "2"
+
+
+@cases("UnrollExplorer")
+def test_step_and_unit_are_chosen_on_the_map(explorer):
+    explorer.locator("canvas").click(position={"x": 3, "y": 15})
+    assert explorer.get_by_role("slider", name="Step").input_value() == "1"
+    assert explorer.get_by_role("slider", name="Unit").input_value() == "2"
+
+
+def character_model(stored):
+    """The model of a stored `CharacterExplorer` in NumPy: (h, x) → (h, logits)."""
+    d, k = stored["_size"], len(stored["_characters"])
+    levels = np.frombuffer(stored["_levels"], np.int8).astype(float)
+    scales = np.split(
+        np.frombuffer(stored["_scales"], "<f4").astype(float),
+        np.cumsum([d, d, k, d]),
+    )
+    W, U, V = (
+        part.reshape(shape) * steps[:, None]
+        for part, shape, steps in zip(
+            np.split(levels, np.cumsum([d * d, d * k])),
+            ((d, d), (d, k), (k, d)),
+            scales[:3],
+            strict=True,
+        )
+    )
+    b, c = scales[3:]
+
+    def step(h, x):
+        h = np.tanh(b + W @ h + U[:, x])
+        return h, c + V @ h
+
+    return step
+
+
+@cases("CharacterExplorer")
+def test_the_next_characters_are_numpys(explorer):
+    stored = state(explorer)
+    step, characters = character_model(stored), stored["_characters"]
+    named = {" ": "space", "\n": "new line"}
+    for prefix, position in (("ab", -0.3), ("cab ba", 0.2), ("a€b", 0)):
+        explorer.get_by_label("Begin with").fill(prefix)
+        slide(explorer.get_by_label("Temperature"), position)
+        h = np.zeros(stored["_size"])
+        for character in prefix.replace("€", ""):
+            h, logits = step(h, characters.index(character))
+        for place in (1, 2, 3):
+            slide(explorer.get_by_role("slider", name="Look at character"), place)
+            p = softmax(logits, 10**position)
+            rows = explorer.locator(".pa-bars tr:visible")
+            names = [
+                text.removesuffix(" ◂") for text in rows.locator("th").all_inner_texts()
+            ]
+            back = {named.get(c, c): i for i, c in enumerate(characters)}
+            chosen = [back[name] for name in names]
+            shown = [value(text) for text in rows.locator("output").all_inner_texts()]
+            assert np.allclose(shown, p[chosen], atol=6e-4)
+            assert p.max() == p[chosen[0]]
+            facts = explorer.locator("dl output").all_inner_texts()
+            bits = -(p[p > 0] * np.log2(p[p > 0])).sum()
+            assert abs(value(facts[1]) - bits) < 6e-3
+            drawn = back[facts[0].rpartition(", ")[0]]
+            h, logits = step(h, drawn)
+    assert "1 of your characters" in explorer.locator(".pa-summary").inner_text()
+
+
+@cases("CharacterExplorer")
+def test_again_draws_another_sample_and_an_empty_beginning_is_one_too(explorer):
+    text = explorer.locator(".pa-picture p").last
+    slide(explorer.get_by_label("Temperature"), 0.3)
+    seen = {text.inner_text()}
+    for _ in range(3):
+        explorer.get_by_role("button", name="Again").click()
+        seen.add(text.inner_text())
+    assert len(seen) == 4
+    explorer.get_by_label("Begin with").fill("")
+    assert len(text.text_content()) >= 240
 
 
 @cases("Quiz")

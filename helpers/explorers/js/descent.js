@@ -50,7 +50,7 @@ function render(context) {
 
   // the surface from above
   const field = h("canvas", { "aria-hidden": "true" });
-  const plane = svg("svg", { role: "img", "aria-label": "Contours of the surface, with the path from the start" });
+  const plane = svg("svg", { role: "img", "aria-label": "Contours, with the path from the start" });
   const inside = svg("svg", { x: LEFT, y: TOP, style: "overflow: hidden" }), below = svg("g"), side = svg("g");
   const trail = svg("path", { class: "pa-line", style: "stroke: var(--pa-text); stroke-width: 1.5" });
   const halo = svg("path", { class: "pa-line", style: "stroke: var(--pa-paper); stroke-width: 4; opacity: 0.7" });

@@ -31,7 +31,7 @@ class DescentExplorer(Explorer):
     def __init__(
         self,
         surface: str = "lecture",
-        start=(-1.4, 1.2),
+        start=(-1.4, 1.0),
         optimizer: str = "SGD",
         learning_rate: float = 0.1,
         momentum: float = 0.9,

@@ -75,7 +75,9 @@ def explorers():
         ),
         "softmax": SoftmaxExplorer.from_seed(0, draws=4, label="Softmax"),
         "jacobian": JacobianExplorer(label="Jacobians"),
-        "descent": DescentExplorer(optimizer="momentum", label="Descent"),
+        "descent": DescentExplorer(
+            optimizer="momentum", learning_rate=0.03, label="Descent"
+        ),
         "gates": GateExplorer({"pulses": pulses, "wave": 32 * [0.5]}, label="Gates"),
         "cell": CellExplorer(
             trace,

@@ -3,7 +3,7 @@
 /** value and gradient of f(x, y); its picture's square; a start and a rate to begin with; where it is flat. */
 export const SURFACES = {
   lecture: {
-    name: "lecture: x² + x − xy³ + y²", edges: [[-2, 2], [-2, 2]], start: [-1.4, 1.2], rate: 0.1,
+    name: "lecture: x² + x − xy³ + y²", edges: [[-2, 2], [-2, 2]], start: [-1.4, 1], rate: 0.1,
     value: (x, y) => x ** 2 + x - x * y ** 3 + y ** 2,
     gradient: (x, y) => [2 * x + 1 - y ** 3, -3 * x * y ** 2 + 2 * y],
     lowest: [[-0.5, 0]], floor: -0.25, saddles: [[-0.7949, -0.8387], [0.5248, 1.2703]],

@@ -3,7 +3,8 @@
 import { Frame, colours, fit, fixed, h, number, softmax, write } from "./parts.js";
 import { place, svg } from "./plot.js";
 
-const CELL = 9, BOX = 44, GAP = 34, TOP = 62, PACE = 450; // px; ms a step when playing
+const CELL = 9, BOX = 44, GAP = 30, TOP = 62, PACE = 450; // px; ms a step when playing
+const left = (i) => GAP + i * (BOX + GAP);
 const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
 const visible = (token) => (token === " " ? "␣" : token);
 
@@ -107,11 +108,11 @@ function render(context) {
     const place0 = frame.get("sentence"), steps = runs[place0], t = now(), unit = frame.get("unit"), T = length();
     if (changed("sentence")) { slider.input.max = T; slider.refresh(); }
     if (changed("theme")) palette = colours(frame.root);
-    const fits = Math.max(1, Math.floor((first.clientWidth - BOX - 6) / (BOX + GAP)) + 1), start = Math.max(1, t - fits + 1);
+    const fits = Math.max(1, Math.floor((first.clientWidth - 6) / (BOX + GAP))), start = Math.max(1, t - fits + 1);
     place(unrolled, { width: first.clientWidth });
-    columns.replaceChildren(...Array.from({ length: t - start + 1 }, (_, i) => column(start + i, 4 + i * (BOX + GAP), unit)));
-    for (let i = 1; i < t - start + 1; i += 1) columns.append(text(4 + i * (BOX + GAP) - GAP / 2, TOP + heights / 2 - 7, "W", quiet));
-    const x = 4 + (t - start) * (BOX + GAP) + BOX / 2;
+    columns.replaceChildren(...Array.from({ length: t - start + 1 }, (_, i) => column(start + i, left(i), unit)));
+    for (let i = 1; i < t - start + 1; i += 1) columns.append(text(left(i) - GAP / 2, TOP + heights / 2 - 7, "W", quiet));
+    const x = left(t - start) + BOX / 2;
     columns.append(text(x + 12, bottom + 24, "U", quiet), text(x + 12, TOP - 11, "V", quiet));
     if (t === shown + 1 && !still.matches) columns.children[t - start].animate([{ opacity: 0 }, { opacity: 1 }], 250);
     shown = t;

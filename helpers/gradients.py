@@ -6,6 +6,7 @@ Nothing here uses autograd, torch.nn or torch.optim: those are what the chapter 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
@@ -229,7 +230,7 @@ class MLP:
         self.sizes = tuple(sizes)
         generator = torch.Generator().manual_seed(seed)
         self.weights, self.biases = [], []
-        for n, m in zip(sizes, sizes[1:], strict=False):
+        for n, m in pairwise(sizes):
             self.weights.append(torch.randn(m, n, generator=generator) / math.sqrt(n))
             self.biases.append(torch.zeros(m))
 

@@ -5,8 +5,8 @@
 The tasks are those of helpers/memory.py. Each training batch draws its lag from 1 to 200, evenly on a log scale; the
 test has 500 sequences for each lag of LAGS, the same ones for all models. A model's learning rate is the best of three,
 chosen with a seed and test sequences that are not used again. float64, one thread a run, as many runs at a time as
-there are cores (JOBS=1: one). About half an hour on two cores. Writes helpers/recorded/long_memory.json, and the weights of
-seed 0 beside it; the results of settings that are not run again stay as they are.
+there are cores (JOBS=1: one). About half an hour on two cores. Writes helpers/recorded/long_memory.json, and the
+weights of seed 0 beside it; the results of settings that are not run again stay as they are.
 """
 
 import json
@@ -28,12 +28,18 @@ RATES = [0.001, 0.003, 0.01]
 TUNING_SEED, TEST_SEED = 100, 1000
 SETTINGS = {
     "adding": {"task": "adding", "steps": 2500, "seeds": [0, 1, 2, 3, 4]},
-    "recall": {"task": "recall", "steps": 1500, "seeds": [0, 1, 2]},
+    "recall": {
+        "task": "recall",
+        "steps": 1500,
+        "seeds": [0, 1, 2],
+        "models": ["RNN", "GRU", "LSTM, bias 1"],
+    },
     "adding, four times the steps": {
         "task": "adding",
         "steps": 10_000,
         "seeds": [0, 1, 2],
-        "models": ["RNN", "RNN, orthogonal"],
+        "models": ["RNN, orthogonal"],
+        "rates": [0.003],
     },
 }
 
@@ -56,12 +62,12 @@ def run(task: str, name: str, steps: int, rate: float, seed: int, test_seed: int
     return result, {key: value.float() for key, value in model.state_dict().items()}
 
 
-def compare(pool, task: str, steps: int, seeds: list[int], models=tuple(MODELS)):
-    """Choose each model's learning rate, then train it with every seed."""
+def compare(pool, task, steps, seeds, models=tuple(MODELS), rates=tuple(RATES)):
+    """Choose each model's learning rate among `rates`, then train it with every seed."""
     jobs = [
         (task, name, steps, rate, TUNING_SEED, TEST_SEED + 1)
         for name in models
-        for rate in RATES
+        for rate in rates
     ]
     tuning = [result for result, _ in pool.starmap(run, jobs, chunksize=1)]
     best = {}

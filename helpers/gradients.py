@@ -131,22 +131,22 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """A ball that keeps rolling: v ← μ v + g. Source: Polyak 1964, in the form of torch.optim.SGD."""
+    """A ball that keeps rolling: u ← μ u + g. Source: Polyak 1964, in the form of torch.optim.SGD."""
 
     def __init__(self, parameters, learning_rate: float, momentum: float = 0.9):
         super().__init__(parameters, learning_rate)
         self.momentum = _fraction("momentum", momentum)
 
     def direction(self, p, memory):
-        memory["v"] = self.momentum * memory.get("v", 0) + p.grad
-        return memory["v"]
+        memory["u"] = self.momentum * memory.get("u", 0) + p.grad
+        return memory["u"]
 
 
 class Adam(Optimizer):
-    """The mean of the last gradients, divided by their typical size: m̂ / (√v̂ + ε).
+    """The mean of the last gradients, divided by their typical size: m̂ / (√r̂ + ε).
 
-    m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g², both begun at 0 and corrected for that:
-    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). Source: Kingma and Ba 2015, algorithm 1.
+    m ← β₁ m + (1 − β₁) g and r ← β₂ r + (1 − β₂) g², both begun at 0 and corrected for that:
+    m̂ = m / (1 − β₁ᵗ), r̂ = r / (1 − β₂ᵗ). Source: Kingma and Ba 2015, algorithm 1.
     """
 
     def __init__(
@@ -159,9 +159,9 @@ class Adam(Optimizer):
     def direction(self, p, memory):
         b1, b2, g = self.beta1, self.beta2, p.grad
         memory["m"] = b1 * memory.get("m", 0) + (1 - b1) * g
-        memory["v"] = b2 * memory.get("v", 0) + (1 - b2) * g**2
+        memory["r"] = b2 * memory.get("r", 0) + (1 - b2) * g**2
         mean = memory["m"] / (1 - b1**self.steps)
-        size = (memory["v"] / (1 - b2**self.steps)).sqrt()
+        size = (memory["r"] / (1 - b2**self.steps)).sqrt()
         return mean / (size + 1e-8)
 
 

@@ -95,10 +95,10 @@ SLOPE = Exercise(
 # ---- momentum -------------------------------------------------------------------------------------------------------
 
 
-def momentum_step(p, v, g, learning_rate, momentum):
-    """p, v, g (n,): point, velocity, gradient → (2, n): the new point and the new velocity"""
+def momentum_step(p, u, g, learning_rate, momentum):
+    """p, u, g (n,): point, velocity, gradient → (2, n): the new point and the new velocity"""
     # the solution begins
-    velocity = momentum * v + g  # (n,): what is left of the old one, and the new push
+    velocity = momentum * u + g  # (n,): what is left of the old one, and the new push
     return torch.stack([p - learning_rate * velocity, velocity])
     # the solution ends
 
@@ -108,8 +108,8 @@ MOMENTUM_STEP = Exercise(
     difficulty=2,
     minutes=10,
     task=(
-        "Write one step: first $\\mathbf{v} \\leftarrow \\mu\\mathbf{v} + \\mathbf{g}$, then "
-        "$\\mathbf{p} \\leftarrow \\mathbf{p} - \\eta\\mathbf{v}$. Return both, the point first, with `torch.stack`."
+        "Write one step: first $\\mathbf{u} \\leftarrow \\mu\\mathbf{u} + \\mathbf{g}$, then "
+        "$\\mathbf{p} \\leftarrow \\mathbf{p} - \\eta\\mathbf{u}$. Return both, the point first, with `torch.stack`."
     ),
     hint="The point moves with the *new* velocity.",
     solution=momentum_step,
@@ -118,17 +118,17 @@ MOMENTUM_STEP = Exercise(
         (_random(2), _random(2, seed=5), _random(2, seed=6), 0.5, 0.5),
     ],
     mistakes={
-        lambda p, v, g, rate, mu: torch.stack([p - rate * v, mu * v + g]): (
-            "The point moves with the old velocity: update v first, then use it."
+        lambda p, u, g, rate, mu: torch.stack([p - rate * u, mu * u + g]): (
+            "The point moves with the old velocity: update u first, then use it."
         ),
-        lambda p, v, g, rate, mu: torch.stack(
-            [p + rate * (mu * v + g), mu * v + g]
+        lambda p, u, g, rate, mu: torch.stack(
+            [p + rate * (mu * u + g), mu * u + g]
         ): "This goes uphill: subtract the step.",
-        lambda p, v, g, rate, mu: torch.stack([p - rate * g, mu * v + g]): (
+        lambda p, u, g, rate, mu: torch.stack([p - rate * g, mu * u + g]): (
             "The point moves with the gradient alone, so the velocity is computed and never used."
         ),
-        lambda p, v, g, rate, mu: torch.stack(
-            [p - rate * (mu * v + (1 - mu) * g), mu * v + (1 - mu) * g]
+        lambda p, u, g, rate, mu: torch.stack(
+            [p - rate * (mu * u + (1 - mu) * g), mu * u + (1 - mu) * g]
         ): (
             "This is a running mean, as in Adam: (1 − μ) g. Momentum adds the whole gradient."
         ),
@@ -173,7 +173,7 @@ LOGITS_GRADIENT = Exercise(
             (torch.nn.functional.one_hot(y, o.shape[1]) - torch.softmax(o, dim=1))
             / len(y)
         ): (
-            "The sign is turned round. The true class's logit should grow, and descent subtracts, so the gradient there "
+            "The sign is turned. The true class's logit should grow, and descent subtracts: there the gradient "
             "is negative."
         ),
         lambda o, y: torch.softmax(o, dim=1) / len(y): (

@@ -1,5 +1,6 @@
 """Interactive explorers: each is a Jupyter widget, and moves on the static page too, without a kernel."""
 
+from helpers.explorers.analogy import AnalogyExplorer
 from helpers.explorers.attention import (
     AttentionExplorer,
     AttentionMap,
@@ -12,9 +13,11 @@ from helpers.explorers.gates import CellExplorer, GateExplorer
 from helpers.explorers.jacobian import JacobianExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
 from helpers.explorers.softmax import SoftmaxExplorer
+from helpers.explorers.tokens import TokenExplorer
 from helpers.explorers.unroll import UnrollExplorer
 
 __all__ = [
+    "AnalogyExplorer",
     "AttentionExplorer",
     "AttentionMap",
     "CellExplorer",
@@ -28,5 +31,6 @@ __all__ = [
     "Question",
     "Quiz",
     "SoftmaxExplorer",
+    "TokenExplorer",
     "UnrollExplorer",
 ]

@@ -71,7 +71,7 @@ SETTINGS = {
         "learning_rates": [0.001, 0.003, 0.01],
     },
     "recall, 16 units": {**RECALL, "size": 16},
-    "recall, 64 units": {**RECALL, "size": 64},
+    "recall, 64 units": {**RECALL, "size": 64, "lags": [8, 16, 32]},
 }
 
 

@@ -1,6 +1,6 @@
 """Chapter 03: a character model on a real book: its gradients by lag, and what truncation makes of them; the cost.
 
-    python experiments/reading_back.py [text] [cost]
+    python experiments/reading_back.py [text] [cost] [chunks]
 
 text: two first weights times five seeds, 64 units, trained on four fifths of "Alice's Adventures in Wonderland";
 before and after training, on 1,500 held-out characters: the size of ∂L_t/∂h_{t−k}, the mean-field prediction of it,
@@ -8,6 +8,7 @@ and the gradient of truncated BPTT against the full one. About three minutes.
 cost: processor seconds of a forward and a backward pass of helpers.rnn.RNN against the length, repeated; the exponent
 by a straight line through the logarithms, its interval by bootstrap over the repetitions; the bytes that autograd
 keeps. About one minute, better on an idle machine.
+chunks: the same for one stretch of 1,024 steps, cut into chunks whose gradients stop at their first step.
 Writes helpers/recorded/reading_back.json and the trained weights of seed 0 beside it. float64, one thread.
 """
 
@@ -41,6 +42,7 @@ FOLDER = resources.files("helpers") / "recorded"
 UNITS, LAGS, READ = 64, 64, 1500
 LIMITS = [1, 2, 4, 8, 16, 32, 64]
 LENGTHS = [64, 128, 256, 512, 1024, 2048]
+CHUNKS = [1, 8, 64, 1024]
 REPEATS = 15
 
 
@@ -150,6 +152,17 @@ def timed(length: int) -> tuple[float, float]:
     return middle - start, time.process_time() - middle
 
 
+def timed_in_chunks(chunk: int, length: int = 1024) -> float:
+    """Processor seconds of reading `length` steps, with a backward pass after each chunk and the state carried on."""
+    rnn, x, state = RNN(32, UNITS), torch.randn(1, length, 32), None
+    start = time.process_time()
+    for part in x.split(chunk, dim=1):
+        states, state = rnn(part, state)
+        states.sum().backward()
+        state = state.detach()
+    return time.process_time() - start
+
+
 def saved_bytes(length: int) -> int:
     """Bytes that autograd keeps for the backward pass, each storage once, parameters and input apart."""
     rnn, x = RNN(32, UNITS), torch.randn(1, length, 32)
@@ -206,13 +219,27 @@ def cost() -> dict:
     }
 
 
+def chunks() -> dict:
+    torch.manual_seed(0)
+    timed_in_chunks(64)
+    seconds = [[timed_in_chunks(chunk) for chunk in CHUNKS] for _ in range(REPEATS)]
+    return {
+        "chunks": CHUNKS,
+        "steps": 1024,
+        "seconds": np.median(seconds, axis=0).round(4).tolist(),
+        "least": np.min(seconds, axis=0).round(4).tolist(),
+        "greatest": np.max(seconds, axis=0).round(4).tolist(),
+        "bytes": [saved_bytes(chunk) for chunk in CHUNKS],
+    }
+
+
 def main(names: list[str]) -> None:
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     path = FOLDER / "reading_back.json"
     record = json.loads(path.read_text()) if path.exists() else {}
     for name in names:
-        record[name] = {"text": text, "cost": cost}[name]()
+        record[name] = {"text": text, "cost": cost, "chunks": chunks}[name]()
         record["versions"] = {
             "python": platform.python_version(),
             "torch": metadata.version("torch"),
@@ -221,4 +248,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["text", "cost"])
+    main(sys.argv[1:] or ["text", "cost", "chunks"])

@@ -1,11 +1,15 @@
 """Backpropagation through time by hand against autograd; products of Jacobians against what is known of them."""
 
+import json
 import math
+from collections import Counter
+from importlib.resources import files
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from helpers.bptt import (
@@ -21,8 +25,10 @@ from helpers.bptt import (
     predicted_log_gains,
     spectral_radius,
 )
+from helpers.data import book_text
 from helpers.rnn import RNN
 
+RECORDED = files("helpers") / "recorded"
 EXACT = {"rtol": 0, "atol": 1e-12}
 
 
@@ -263,3 +269,43 @@ X, Y, P = problem()
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- what the experiments recorded ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["uniform", "orthogonal"])
+def test_recorded_weights_score_what_was_recorded(first):
+    recorded = json.loads((RECORDED / "reading_back.json").read_text())["text"]
+    run = next(r for r in recorded["runs"] if (r["first"], r["seed"]) == (first, 0))
+    weights = load_file(RECORDED / f"reading_back_{first}.safetensors")
+    p = Parameters(**{name: part.double() for name, part in weights.items()})
+    symbols = recorded["symbols"]
+    text = " ".join(book_text("carroll-alice").lower().split())
+    numbers = torch.tensor([symbols.index(s) for s in text if s in symbols])
+    numbers = numbers[len(numbers) * 4 // 5 :][: recorded["read"] + 1]
+    x, y = F.one_hot(numbers[:-1], len(symbols)).double(), numbers[1:]
+    loss, states, probabilities = forward(x, y, p)
+    assert abs(loss / len(y) - run["after"]["loss"]) < 1e-3
+    errors = probabilities - F.one_hot(y, len(symbols))
+    norms = gradients_by_lag(p, states, errors, 64).norm(dim=2)
+    gain = (norms / norms[0]).log().mean(dim=1)
+    torch.testing.assert_close(
+        gain, torch.tensor(run["after"]["gain"]), rtol=0, atol=2e-3
+    )
+
+
+def test_recorded_runs_have_ten_seeds_each():
+    settings = json.loads((RECORDED / "eight_steps.json").read_text())["settings"]
+    for name, setting in settings.items():
+        runs = setting["runs"]
+        for lag_runs in [runs] if name == "gradients" else runs.values():
+            kinds = Counter(
+                tuple(
+                    run.get(key)
+                    for key in ("size", "first", "gain", "learning_rate", "clip")
+                )
+                for run in lag_runs
+            )
+            assert set(kinds.values()) == {10}, name

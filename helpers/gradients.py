@@ -216,7 +216,7 @@ def descend(
 
 
 class MLP:
-    """Layers a ← tanh(W a + b), the last one without tanh: its numbers are the logits of the classes.
+    """Layers h ← tanh(W h + b), the last one without tanh: its numbers are the logits of the classes.
 
     sizes: the width of each layer, from the input to the classes. First weights are normal with variance
     1 / (inputs of the unit), biases 0. Source: Rumelhart, Hinton and Williams 1986; first weights: LeCun et al. 1998.
@@ -242,10 +242,10 @@ class MLP:
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (B, n) → logits (B, classes). Keeps what the backward pass needs."""
         require_shape("x", x, ("B", self.sizes[0]))
-        self.activations = [x]  # the input of each layer
+        self.inputs = [x]  # of each layer
         for W, b in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            self.activations.append(torch.tanh(self.activations[-1] @ W.T + b))
-        self.logits = self.activations[-1] @ self.weights[-1].T + self.biases[-1]
+            self.inputs.append(torch.tanh(self.inputs[-1] @ W.T + b))
+        self.logits = self.inputs[-1] @ self.weights[-1].T + self.biases[-1]
         return self.logits
 
     def backward(self, y: torch.Tensor) -> None:
@@ -253,14 +253,14 @@ class MLP:
 
         y (B,): the true classes.
         """
-        delta = torch.softmax(self.logits, dim=-1)  # (B, classes)
-        delta[torch.arange(len(y)), y] -= 1  # ∂loss/∂logits, of each example
-        delta = delta / len(y)
+        error = torch.softmax(self.logits, dim=-1)  # (B, classes)
+        error[torch.arange(len(y)), y] -= 1  # ∂loss/∂logits, of each example
+        error = error / len(y)
         for i in reversed(range(len(self.weights))):
-            a = self.activations[i]  # (B, n)
-            self.weights[i].grad = delta.T @ a  # (m, n)
-            self.biases[i].grad = delta.sum(dim=0)  # (m,)
-            delta = (delta @ self.weights[i]) * (1 - a**2)  # tanh′ = 1 − tanh²
+            h = self.inputs[i]  # (B, n)
+            self.weights[i].grad = error.T @ h  # (m, n)
+            self.biases[i].grad = error.sum(dim=0)  # (m,)
+            error = (error @ self.weights[i]) * (1 - h**2)  # tanh′ = 1 − tanh²
 
     def loss(self, x: torch.Tensor, y: torch.Tensor) -> float:
         """The mean cross-entropy: −log of the probability that the true class gets."""

@@ -1,4 +1,7 @@
-"""Measure the site and print tables: `make bench`. Times depend on the machine; ratios and counts hardly."""
+"""Measure the site and the recurrent networks, and print tables: `make bench`.
+
+Times depend on the machine; ratios and counts hardly.
+"""
 
 import threading
 from contextlib import contextmanager
@@ -7,6 +10,7 @@ import build
 import build_time
 import chromium
 import pages
+import rnn_speed
 import serve
 import slider
 from playwright.sync_api import sync_playwright
@@ -36,6 +40,7 @@ def main():
             slider.print_latency(browser, address)
         browser.close()
     build_time.print_seconds()
+    rnn_speed.print_ratios()
 
 
 main()

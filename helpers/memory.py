@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from helpers.lstm import GRU, LSTM
@@ -113,6 +114,16 @@ def memory_model(task: str, name: str, seed: int) -> Reader:
     torch.manual_seed(seed)
     kind, make = MODELS[name]
     return Reader(make(INPUTS[task], UNITS[task][kind]), OUTPUTS[task])
+
+
+def recorded_model(task: str, name: str) -> Reader:
+    """The model that experiments/long_memory.py trained with seed 0. Raises ValueError for other names."""
+    model, prefix = memory_model(task, name, seed=0), f"{task}/{name}/"
+    weights = load_file(RECORDED / "long_memory.safetensors")
+    model.load_state_dict(
+        {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
+    )
+    return model.eval()
 
 
 def batch_loss(

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from helpers.lstm import LSTM
@@ -35,9 +36,9 @@ def simulate(steps: int, seed: int, faults: bool) -> Recording:
     """A tank of hot water: the demand swings, cold water follows, a thermostat holds 55 to 65 °C.
 
     The heater goes on below 55 °C and off above 65 °C, so between the two it depends on the past whether it is on.
-    With `faults`, one of FAULTS comes 80 to 140 steps after the last recovery and lasts 15 to 30 steps: water leaks behind the flow sensor; the
-    temperature sensor repeats its last reading; the thermostat keeps the heater as it is; the pump takes long to
-    build up pressure again. No reading leaves its usual range at once. Raises ValueError for steps < 1.
+    With `faults`, one of FAULTS comes 80 to 140 steps after the last recovery and lasts 15 to 30 steps: water leaks
+    behind the flow sensor; the temperature sensor repeats its last reading; the thermostat keeps the heater as it is;
+    the pump takes long to follow the demand. Raises ValueError for steps < 1.
     """
     if steps < 1:
         raise ValueError(f"steps: got {steps}, expected at least 1")
@@ -142,6 +143,22 @@ def windows_loss(
     return loss
 
 
+def recorded_models() -> tuple[Predictor, Labeller]:
+    """The two models that experiments/anomalies.py trained with seed 0."""
+    weights = load_file(RECORDED / "anomalies.safetensors")
+    models = {"predictor": Predictor(), "labeller": Labeller()}
+    for name, model in models.items():
+        prefix = f"{name}/"
+        model.load_state_dict(
+            {
+                k.removeprefix(prefix): w
+                for k, w in weights.items()
+                if k.startswith(prefix)
+            }
+        )
+    return models["predictor"], models["labeller"]
+
+
 @torch.no_grad()
 def prediction_errors(model: Predictor, series: np.ndarray) -> np.ndarray:
     """series (T, sensors) → readings less predictions, (T, sensors); 0 for the first step, which nothing predicts."""
@@ -193,7 +210,12 @@ def surprise(errors: np.ndarray, usual: np.ndarray, window: int = 9) -> np.ndarr
 
 
 def precision_recall(score: np.ndarray, wrong: np.ndarray):
-    """score (T,), wrong (T,) boolean → precision and recall for every threshold, from the greatest score down."""
+    """score (T,), wrong (T,) boolean → precision and recall for every threshold, from the greatest score down.
+
+    Raises ValueError if no step is wrong.
+    """
+    if not wrong.any():
+        raise ValueError("wrong: got no step with a fault, expected at least one")
     order = np.argsort(-score, kind="stable")
     hits = np.cumsum(wrong[order])
     last = np.append(np.diff(score[order]) != 0, True)  # ties count together
@@ -207,13 +229,11 @@ def average_precision(score: np.ndarray, wrong: np.ndarray) -> float:
 
 
 def precision_by_kind(score: np.ndarray, kind: np.ndarray) -> dict[str, float]:
-    """The average precision of all faults, and of each kind among the steps where all is well."""
+    """The average precision of all faults, and of each kind that occurs, among the steps where all is well."""
+    faulty = {"all": kind > 0} | {f: kind == n for n, f in enumerate(FAULTS, 1)}
     result = {}
-    for name, number in {
-        "all": None,
-        **dict(zip(FAULTS, range(1, 5), strict=True)),
-    }.items():
-        wrong = kind > 0 if number is None else kind == number
+    for name, wrong in faulty.items():
         counted = wrong | (kind == NORMAL)
-        result[name] = average_precision(score[counted], wrong[counted])
+        if wrong.any():
+            result[name] = average_precision(score[counted], wrong[counted])
     return result

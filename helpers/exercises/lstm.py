@@ -19,7 +19,7 @@ def _gate(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def next_cell(c, f, i, g):
-    """cell c, forget gate f, input gate i, new content g, each (d_h,) → the next cell (d_h,)"""
+    """cell c, gates f and i, new content g, each (d_h,) → the next cell (d_h,)"""
     # the solution begins
     return f * c + i * g
     # the solution ends
@@ -70,7 +70,7 @@ NEXT_CELL = Exercise(
 
 
 def lstm_step(x, h, c, W_x, W_h, b):
-    """x (d_x,), h and c (d_h,), W_x (4·d_h, d_x), W_h (4·d_h, d_h), b (4·d_h,) → next h (d_h,)"""
+    """x (d_x,), h, c (d_h,), W_x (4 d_h, d_x), W_h (4 d_h, d_h), b (4 d_h,) → next h"""
     # the solution begins
     f, i, u, g = (W_x @ x + W_h @ h + b).chunk(4)  # four times (d_h,)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
@@ -150,7 +150,7 @@ LSTM_STEP = Exercise(
 
 
 def gru_step(x, h, W_x, W_h, b, b_n):
-    """x (d_x,), h and b_n (d_h,), W_x (3·d_h, d_x), W_h (3·d_h, d_h), b (3·d_h,) → next h (d_h,)"""
+    """x (d_x,), h, b_n (d_h,), W_x (3 d_h, d_x), W_h (3 d_h, d_h), b (3 d_h,) → h"""
     # the solution begins
     r_x, f_x, g_x = (W_x @ x + b).chunk(3)
     r_h, f_h, g_h = (W_h @ h).chunk(3)
@@ -221,7 +221,7 @@ GRU_STEP = Exercise(
 
 
 def holding_bias(steps):
-    """steps (n,) → bias (n,) with which a forget gate σ(b) leaves 1/e after so many steps"""
+    """steps (n,) → biases (n,) with which σ(b) leaves 1/e after so many steps"""
     # the solution begins
     gate = torch.exp(-1 / steps)  # gate ** steps = 1/e
     return torch.log(gate / (1 - gate))
@@ -233,8 +233,8 @@ HOLDING_BIAS = Exercise(
     difficulty=3,
     minutes=15,
     task=(
-        "A forget gate stands at $\\sigma(b)$, whatever it reads, and nothing is written. Which bias $b$ leaves $1/e$ of "
-        "the cell's content after a given number of steps?"
+        "A forget gate stands at $\\sigma(b)$, whatever it reads, and nothing is written. Which bias $b$ leaves $1/e$ "
+        "of the cell's content after a given number of steps?"
     ),
     hint=(
         "What must $f$ be so that $f^n = 1/e$? Then turn the sigmoid round: $b = \\log \\frac{f}{1 - f}$."

@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from reading import new_page
 
+from helpers.explorers import GateExplorer
 from helpers.gradients import OPTIMIZERS, SURFACES, descend
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -657,3 +658,58 @@ def test_an_explorer_without_stored_state_says_so(browser, serving, tmp_path):
     )  # the others are not held up
     page.context.close()
     assert len(problems) == 1 and "no stored state for widget gone" in problems[0]
+
+
+@cases("GateExplorer")
+def test_gates_give_pythons_numbers(explorer):
+    stored = state(explorer)
+    for preset in ("open", "closed", "mean", "reset", "first", "own"):
+        explorer.get_by_label("Gates", exact=True).select_option(preset)
+        expected = GateExplorer(stored["_signals"], stored["signal"], preset).numbers()
+        shown = [
+            value(text) for text in explorer.locator("dl output").all_inner_texts()
+        ]
+        at = stored["step"]
+        wanted = [expected["cell"][at], expected["output"][at], expected["cell"][-1]]
+        assert np.allclose(shown[1:4], wanted, atol=6e-4)
+        assert abs(shown[6] - expected["score"]) <= 0.51
+
+
+@cases("GateExplorer")
+def test_gates_can_be_drawn(explorer):
+    lane = explorer.locator("rect[data-gate='0']")
+    lane.scroll_into_view_if_needed()
+    before, box, mouse = numbers(explorer), lane.bounding_box(), explorer.page.mouse
+    mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.9)
+    mouse.down()
+    mouse.move(box["x"] + box["width"] * 0.9, box["y"] + box["height"] * 0.9, steps=5)
+    mouse.up()
+    assert numbers(explorer) != before
+    assert explorer.get_by_label("Gates", exact=True).input_value() == "own"
+    assert (
+        float(explorer.get_by_label("Forget gate f", exact=True).input_value()) <= 0.2
+    )
+
+
+@cases("CellExplorer")
+def test_a_click_chooses_unit_and_character(explorer):
+    canvas, stored = explorer.locator("canvas"), state(explorer)
+    box = canvas.bounding_box()
+    canvas.click(position={"x": box["width"] - 2, "y": box["height"] - 2})
+    assert (
+        int(explorer.get_by_label("Unit", exact=True).input_value())
+        == len(stored["_units"]) - 1
+    )
+    last = len(stored["_text"]) - 1
+    assert int(explorer.get_by_label("Character", exact=True).input_value()) == last
+    levels = np.frombuffer(stored["_values"], np.uint8).reshape(4, last + 1, -1)
+    levels = levels[:, -1, -1] / 255
+    cell = stored["_most"] * (2 * levels[3] - 1)
+    wanted = dict(zip("fiu", levels, strict=False)) | {
+        "c": cell,
+        "h": levels[2] * np.tanh(cell),
+    }
+    for kind, number in wanted.items():
+        explorer.get_by_label("Show", exact=True).select_option(kind)
+        shown = explorer.locator("dl output").first.inner_text()
+        assert abs(value(shown) - number) < 0.006

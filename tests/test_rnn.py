@@ -1,10 +1,12 @@
-"""The recurrent network against torch.nn, with and without padding, and by its properties."""
+"""The recurrent network against torch.nn, the models of tokens, and what a window can see."""
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
-from helpers.rnn import RNN
+from helpers.rnn import RNN, TokenRNN, WindowMLP
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 
@@ -125,3 +127,55 @@ def test_bad_sizes():
         RNN(0, 4)
     with pytest.raises(ValueError, match="hidden_size: got -1, expected at least 1"):
         RNN(2, -1)
+
+
+# --- tokens in, outputs out -------------------------------------------------------------------------------------------
+
+
+def test_a_token_rnn_is_an_rnn_of_one_hot_vectors_and_a_linear_layer():
+    model = TokenRNN(6, 4, 3)
+    tokens, lengths = torch.randint(6, (2, 5)), torch.tensor([5, 2])
+    states, last = model.rnn(nn.functional.one_hot(tokens, 6).double(), None, lengths)
+    logits, state = model(tokens, lengths=lengths)
+    expected = states @ model.output.weight.T + model.output.bias
+    torch.testing.assert_close(logits, expected, **EXACT)
+    assert torch.equal(state, last)
+    rest, _ = model(tokens[:, 3:], model(tokens[:, :3])[1])
+    torch.testing.assert_close(rest[:1], logits[:1, 3:], **EXACT)
+
+
+def dense_window(model, tokens):
+    """The same by one-hot vectors, position by position."""
+    size, steps = tokens.shape
+    logits = torch.zeros(size, steps, model.output.out_features)
+    for row in range(size):
+        for t in range(steps):
+            places = range(t - model.window, t + model.window + 1)
+            read = [int(tokens[row, p]) if 0 <= p < steps else 0 for p in places]
+            x = nn.functional.one_hot(torch.tensor(read), model.num_tokens).double()
+            logits[row, t] = model.output(torch.tanh(model.hidden(x.flatten())))
+    return logits
+
+
+@pytest.mark.parametrize("window", [0, 1, 4])
+def test_a_window_reads_the_one_hot_vectors_around_each_token(window):
+    model, tokens = WindowMLP(5, window, 3, 2), torch.randint(5, (2, 6))
+    torch.testing.assert_close(model(tokens), dense_window(model, tokens), **EXACT)
+
+
+@given(st.integers(0, 4), st.integers(0, 11), st.integers(0, 11))
+def test_a_window_sees_so_far_and_no_further(window, changed, place):
+    torch.manual_seed(0)
+    model = WindowMLP(5, window, 3, 2)
+    tokens = torch.randint(1, 5, (1, 12))
+    other = tokens.clone()
+    other[0, changed] = 0
+    same = torch.equal(model(tokens)[0, place], model(other)[0, place])
+    assert same == (abs(changed - place) > window)
+
+
+def test_bad_windows():
+    with pytest.raises(ValueError, match="window: got -1, expected 0 or more steps"):
+        WindowMLP(5, -1, 3, 2)
+    with pytest.raises(ValueError, match=r"tokens: got shape \(3,\), expected \(B, T"):
+        WindowMLP(5, 1, 3, 2)(torch.zeros(3, dtype=torch.long))

@@ -69,7 +69,7 @@ NAN = [np.full((3, 3), np.nan), *weights()[1:]]
 BAD = {
     "W: got 9 NaN or infinite values in shape (3, 3)": lambda: unroll(NAN),
     "U: got shape (3, 5), expected (3, 4)": lambda: unroll(weights(tokens=5)),
-    "V: got shape (3, 3), expected (2, 3)": lambda: unroll(weights(outputs=3)),
+    "c: got shape (3,), expected (2)": lambda: unroll(weights(outputs=3)),
     "sentences: got [], expected at least one, none empty": lambda: unroll(
         sentences=[]
     ),

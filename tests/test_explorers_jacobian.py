@@ -11,10 +11,10 @@ from helpers.bptt import log_gains, predicted_log_gains
 from helpers.explorers import JacobianExplorer
 from helpers.explorers.base import HERE
 from helpers.explorers.jacobian import (
-    BURN_IN,
     DRAWS,
     LONGEST,
     SIZES,
+    WARM_UP,
     normals,
     seed_of,
 )
@@ -53,7 +53,7 @@ def browser(node):
             "gaussianRadius": explorer._radii[2][size],
             "activation": activation,
             "noise": noise,
-            "burnIn": BURN_IN,
+            "warmUp": WARM_UP,
             "longest": LONGEST,
             "length": LONGEST,
         }
@@ -84,7 +84,7 @@ def node():
 def reference(activation, kind, radius, size, noise, length=LONGEST):
     """The same by numpy and helpers.bptt: log₁₀ of typical, worst and predicted gains."""
     n = SIZES[size]
-    drawn = normals(seed_of(2, n), n * n + n + (BURN_IN + LONGEST) * n)
+    drawn = normals(seed_of(2, n), n * n + n + (WARM_UP + LONGEST) * n)
     W, h, noises = np.split(drawn, [n * n, n * n + n])
     W = W.reshape(n, n)
     if kind == "orthogonal":
@@ -149,7 +149,7 @@ def test_normals_are_normal():
         ({"norm": "max"}, "norm: got 'max', expected one of"),
         ({"radius": 2.5}, "radius: got 2.5, expected 0.1 to 2"),
         ({"length": 300}, "length: got 300, expected 8 to 100"),
-        ({"size": 5}, "size: got 5, expected 0 to 4"),
+        ({"size": 6}, "size: got 6, expected 0 to 5"),
         ({"draw": -1}, "draw: got -1, expected 0 to 4"),
         ({"noise": 3.0}, "noise: got 3.0, expected 0 to 2"),
     ],

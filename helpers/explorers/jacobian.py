@@ -10,9 +10,9 @@ from helpers.explorers.base import HERE, Explorer, one_of, within
 ACTIVATIONS = ["tanh", "linear", "relu"]
 KINDS = ["orthogonal", "gaussian"]
 NORMS = ["typical", "worst"]
-SIZES = [4, 8, 16, 32, 64]
+SIZES = [4, 8, 16, 32, 48, 64]
 DRAWS = 5
-LONGEST, BURN_IN = 100, 50  # steps
+LONGEST, WARM_UP = 100, 50  # steps
 
 
 class JacobianExplorer(Explorer):
@@ -56,7 +56,7 @@ class JacobianExplorer(Explorer):
         super().__init__(
             _radii=_radii(),
             _sizes=SIZES,
-            _steps=[BURN_IN, LONGEST],
+            _steps=[WARM_UP, LONGEST],
             activation=activation,
             kind=kind,
             radius=radius,

@@ -36,14 +36,14 @@ const SLOPES = { tanh: (a) => 1 - Math.tanh(a) ** 2, linear: () => 1, relu: (a) 
 const APPLY = { tanh: Math.tanh, linear: (a) => a, relu: (a) => Math.max(0, a) };
 
 /** The network run forward: W, and φ′ of each of the last steps, the last one first. */
-export function network({ n, seed, kind, radius, gaussianRadius, activation, noise, burnIn, longest }) {
+export function network({ n, seed, kind, radius, gaussianRadius, activation, noise, warmUp, longest }) {
   const draw = normals(seed), W = Float64Array.from({ length: n * n }, draw);
   if (kind === "orthogonal") orthonormalise(W, n);
   const scale = radius / (kind === "orthogonal" ? 1 : gaussianRadius);
   for (let i = 0; i < n * n; i += 1) W[i] *= scale;
   const slopes = [];
   let state = Float64Array.from({ length: n }, draw);
-  for (let t = 0; t < burnIn + longest; t += 1) {
+  for (let t = 0; t < warmUp + longest; t += 1) {
     const energy = new Float64Array(n);
     for (let i = 0; i < n; i += 1) {
       let sum = noise * draw();
@@ -51,7 +51,7 @@ export function network({ n, seed, kind, radius, gaussianRadius, activation, noi
       energy[i] = sum;
     }
     if (activation !== "linear") state = energy.map(APPLY[activation]);
-    if (t >= burnIn) slopes.unshift(energy.map(SLOPES[activation]));
+    if (t >= warmUp) slopes.unshift(energy.map(SLOPES[activation]));
   }
   return { W, slopes, n };
 }
@@ -129,7 +129,7 @@ const MEASURED = { typical: "a typical gradient", worst: "the worst gradient" };
 
 function render(context) {
   const frame = new Frame(context, "JacobianExplorer"), sizes = frame.get("_sizes"), radii = frame.get("_radii");
-  const [burnIn, longest] = frame.get("_steps");
+  const [warmUp, longest] = frame.get("_steps");
 
   frame.select("activation", "Activation", Object.entries(NAMES));
   frame.select("kind", "Matrix W", [["orthogonal", "orthogonal"], ["gaussian", "Gaussian"]]);
@@ -141,8 +141,8 @@ function render(context) {
   frame.range("draw", { label: "Draw", min: 0, max: radii.length - 1, show: (i) => String(i + 1) });
   frame.reset();
 
-  const title = h("p", { class: "pa-title" }, "Size of ∂h_T/∂h_{T−k} against the lag k");
-  title.replaceChildren("Size of ∂h", h("sub", {}, "T"), "/∂h", h("sub", {}, "T−k"), " against the lag k, logarithmic");
+  const title = h("p", { class: "pa-title" });
+  title.append("Size of ∂h", h("sub", {}, "T"), "/∂h", h("sub", {}, "T−k"), " against the lag k, logarithmic");
   const below = svg("g", { transform: `translate(0,${BOTTOM})` }), side = svg("g", { transform: `translate(${LEFT},0)` });
   const name = svg("text", { class: "pa-axis-name", y: HEIGHT - 8 }, "lag k in steps back");
   const eight = svg("line", { class: "pa-here", y1: TOP, y2: BOTTOM });
@@ -157,7 +157,7 @@ function render(context) {
   frame.picture.append(box);
   const key = (dash, text) => h("span", {}, svg("svg", { width: 38, height: 10, "aria-hidden": "true", style: "display: inline-block; margin-right: 0.4rem" },
     svg("line", { class: "pa-line", x1: 1, x2: 37, y1: 5, y2: 5, ...dash })), text);
-  const names = ["after 8 steps", "at the end", "rate per step, fitted", "halves or doubles in", "typical ÷ mean field, at the end"];
+  const names = ["after 8 steps", "at the end", "rate per step, fitted", "halves or doubles in", "typical ÷ mean field"];
   const numbers = names.map(number);
   const halfLife = h("dt", {}, names[3]), last = h("dt", {}, names[1]);
   const titles = names.map((text, i) => ({ 1: last, 3: halfLife })[i] ?? h("dt", {}, text));
@@ -173,7 +173,7 @@ function render(context) {
     noise.box.hidden = activation === "linear"; // a linear network's Jacobian does not depend on the input
     if (changed("activation", "kind", "radius", "size", "noise", "draw")) {
       const draw = frame.get("draw"), gaussianRadius = radii[draw][frame.get("size")];
-      run = network({ n, seed: 1000 * (draw + 1) + n, kind, radius: rho, gaussianRadius, activation, noise: frame.get("noise"), burnIn, longest });
+      run = network({ n, seed: 1000 * (draw + 1) + n, kind, radius: rho, gaussianRadius, activation, noise: frame.get("noise"), warmUp, longest });
     }
     if (changed("activation", "kind", "radius", "size", "noise", "draw", "length", "norm")) curves = gains(run, length, norm);
     const drawn = {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
@@ -206,3 +207,9 @@ def ranks(vectors: WordVectors, family: str, exclude: bool = True) -> list[int]:
         for question in questions(family)
         if all(word in vectors for word in question)
     ]
+
+
+def recorded_vectors() -> WordVectors:
+    """The word vectors that the recorded run of the chapter's setting with seed 0 ended with."""
+    with safe_open(RECORDED / "word2vec.safetensors", framework="numpy") as file:
+        return WordVectors(file.metadata()["words"].split(), file.get_tensor("first"))

@@ -120,7 +120,7 @@ def test_pictures_say_what_they_show(site, path):
 
 def test_search_finds_the_chapter(page):
     page.goto("/search.html?q=alignment")
-    page.locator(f"#search-results a[href*='{CHAPTER}']").first.wait_for()
+    page.locator("#search-results a[href*='06_attention.html']").first.wait_for()
 
 
 def test_theme_button_makes_the_page_dark(page):

@@ -50,9 +50,10 @@ def forward(x: torch.Tensor, y: torch.Tensor, p: Parameters):
 
 
 def backward(x, y, p: Parameters, states, probabilities) -> Parameters:
-    """The gradient of the summed loss, from what `forward` returned: backpropagation through time.
+    """Backpropagation through time: the gradient of the summed loss.
 
-    Time and memory grow like T. Source: Werbos 1990.
+    states and probabilities as `forward` returned them. Time and memory grow like T.
+    Source: Werbos 1990.
     """
     errors = probabilities - F.one_hot(y, len(p.c))  # (T, d_y): ∂L/∂o_t
     dW, dU, db = (torch.zeros_like(part) for part in (p.W, p.U, p.b))

@@ -120,7 +120,7 @@ export function figure(log) {
   if (log > -2.3 && log < 3) return (10 ** log).toPrecision(3).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
   let exponent = Math.floor(log), digits = (10 ** (log - exponent)).toFixed(1);
   if (digits === "10.0") [exponent, digits] = [exponent + 1, "1.0"];
-  return `${digits} · ${power(exponent)}`;
+  return `${digits}\u00a0·\u00a0${power(exponent)}`;
 }
 
 const HEIGHT = 320, TOP = 14, BOTTOM = 270, LEFT = 46, RIGHT = 14; // px

@@ -58,8 +58,8 @@ function render(context) {
   const map = svg("svg", { role: "img", "aria-label": "Map of the three words, their sum, and the words nearest to it", height: HEIGHT });
   const arrows = ["", "pa-unscaled"].map((kind) => svg("line", { class: `pa-line ${kind}` }));
   const dots = Array.from({ length: NEAREST + 3 }, () => svg("circle", { class: "pa-query" })), names = dots.map(() => svg("text", { class: "pa-key-name" }));
-  const sum = svg("path", { d: "M0-9L9 0L0 9L-9 0Z", class: "pa-output" }), sumName = svg("text", { class: "pa-key-name pa-strong" }, "a + b − c");
-  map.append(...arrows, ...dots, sum, ...names, sumName);
+  const sum = svg("path", { d: "M0-9L9 0L0 9L-9 0Z", class: "pa-output" });
+  map.append(...arrows, ...dots, sum, ...names);
 
   // the list
   const rows = Array.from({ length: NEAREST }, () => {
@@ -115,7 +115,6 @@ function render(context) {
     const at = (word) => places[1 + shown.indexOf(word)], [pa, pb, pc] = three.map(at);
     [[pc, pa], [pb, places[0]]].forEach(([from, to], i) => place(arrows[i], { x1: x(from), y1: y(from), x2: x(to), y2: y(to) }));
     place(sum, { transform: `translate(${x(places[0])},${y(places[0])})` });
-    place(sumName, { x: x(places[0]), y: y(places[0]) + 24 });
     dots.forEach((mark, i) => {
       const on = i < shown.length, p = places[1 + i];
       for (const node of [mark, names[i]]) node.toggleAttribute("hidden", !on);

@@ -24,7 +24,7 @@ async function render(context) {
   frame.reset();
 
   const names = ["characters", "words", "tokens", "tokens a word", "different tokens", "unknown words"], numbers = names.map(number);
-  const list = h("ul", { class: "pa-tokens" }), note = h("p", { class: "pa-note" }), steps = h("ol", { class: "pa-steps" });
+  const list = h("ol", { class: "pa-tokens" }), note = h("p", { class: "pa-note" }), steps = h("ol", { class: "pa-steps" });
   const learned = h("div", {}, h("p", { class: "pa-title" }, "Merges so far, the last one first"), steps);
   frame.picture.classList.add("pa-text");
   frame.picture.append(h("div", { class: "pa-wide" }, list, note), learned);
@@ -70,7 +70,7 @@ async function render(context) {
     values.forEach((value, i) => write(numbers[i], String(value)));
     const some = tokens.slice(0, 12).join(" ");
     write(frame.summary, `${NAMES[kind]}${bpe ? `, ${carried.length} merges` : ""}: ${words.length} words become ${tokens.length} tokens${
-      unknown ? `, ${unknown} of them unknown words` : ""}${tokens.length ? `: ${some}${tokens.length > 12 ? " …" : ""}` : ""}.`);
+      unknown ? `, ${unknown} of them unknown words` : ""}${tokens.length > 12 ? `: ${some} …` : tokens.length ? `: ${some}` : "."}`);
   });
 }
 

@@ -14,6 +14,7 @@ from helpers.data import (
     LARGEST_NUMBER,
     Vocabulary,
     _snappy,
+    digits,
     glove_vectors,
     number_pair,
     number_pairs,
@@ -216,3 +217,14 @@ def test_glove_vectors():
     assert vectors[0, :3].round(3).tolist() == pytest.approx(
         [0.418, 0.25, -0.412], abs=1e-3
     )
+
+
+def test_digits_are_split_once_and_for_all():
+    parts = digits()
+    assert [len(x) for x, _ in parts] == [1197, 200, 400] and parts[0][0].shape[1] == 64
+    assert parts[0][0].min() == 0 and parts[0][0].max() == 1
+    assert all(set(y.tolist()) == set(range(10)) for _, y in parts)
+    rows = [tuple(row.tolist()) for images, _ in parts for row in images]
+    assert len(set(rows)) == len(rows) == 1797  # no image in two parts
+    again = digits()
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(parts, again, strict=True))

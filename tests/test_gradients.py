@@ -159,15 +159,6 @@ def test_backward_by_hand_is_autograds(sizes):
         assert (p.grad - grad).abs().max() <= 1e-12
 
 
-def test_digits_are_split_once_and_for_all():
-    parts = digits()
-    assert [len(x) for x, _ in parts] == [1197, 200, 400] and parts[0][0].shape[1] == 64
-    assert parts[0][0].min() == 0 and parts[0][0].max() == 1
-    assert all(set(y.tolist()) == set(range(10)) for _, y in parts)
-    again = digits()
-    assert all(torch.equal(a[0], b[0]) for a, b in zip(parts, again, strict=True))
-
-
 def test_training_lowers_the_loss_and_keeps_the_path():
     (x, y), *_ = digits()
     model = MLP([64, 16, 10], seed=0)

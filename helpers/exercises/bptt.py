@@ -60,7 +60,7 @@ STEP_BACK = Exercise(
 
 
 def weight_gradient(epsilons, states):
-    """epsilons (T, d_h): row t is ∂L/∂a_{t+1}; states (T + 1, d_h): h_0 … h_T → ∂L/∂W (d_h, d_h)"""
+    """epsilons ε_1 … ε_T (T, d_h), states h_0 … h_T (T + 1, d_h) → ∂L/∂W (d_h, d_h)"""
     # the solution begins
     return epsilons.T @ states[:-1]  # the sum over t of the outer products
     # the solution ends
@@ -102,7 +102,7 @@ WEIGHT_GRADIENT = Exercise(
 
 
 def clip_together(dW, dU, bound):
-    """dW (d_h, d_h), dU (d_h, d_x), bound > 0 → both side by side (d_h, d_h + d_x), of norm at most bound"""
+    """dW (d_h, d_h), dU (d_h, d_x), bound > 0 → side by side (d_h, d_h + d_x)"""
     # the solution begins
     gradient = torch.cat([dW, dU], dim=1)  # all parameters make one long vector
     norm = gradient.norm()
@@ -155,7 +155,7 @@ CLIP_TOGETHER = Exercise(
 
 
 def gradient_sizes(delta, states, W):
-    """delta (d_h,) = ∂L_T/∂h_T, states (T + 1, d_h): h_0 … h_T → sizes of ∂L_T/∂h_{T−k}, k = 0 … T (T + 1,)"""
+    """delta (d_h,), states h_0 … h_T (T + 1, d_h), W (d_h, d_h) → sizes (T + 1,)"""
     # the solution begins
     sizes = [delta.norm()]
     for h in states[1:].flip(0):  # h_T first; h_0 is where it ends
@@ -179,7 +179,8 @@ GRADIENT_SIZES = Exercise(
     difficulty=3,
     minutes=15,
     task=(
-        "Only the last step has a loss. How large is its gradient at each state before, "
+        "Only the last step has a loss, and delta is $\\partial L_T / \\partial \\mathbf{h}_T$. How large is the gradient at each "
+        "state, "
         "$\\lVert \\partial L_T / \\partial \\mathbf{h}_{T-k} \\rVert$ for $k = 0, \\dots, T$?"
     ),
     hint="Exercise 1 in a loop over the states, the last one first. One step back goes through one of h_T, …, h_1.",

@@ -179,8 +179,8 @@ GRADIENT_SIZES = Exercise(
     difficulty=3,
     minutes=15,
     task=(
-        "Only the last step has a loss, and delta is $\\partial L_T / \\partial \\mathbf{h}_T$. How large is the gradient at each "
-        "state, "
+        "Only the last step has a loss, and delta is $\\partial L_T / \\partial \\mathbf{h}_T$. "
+        "How large is the gradient at each state, "
         "$\\lVert \\partial L_T / \\partial \\mathbf{h}_{T-k} \\rVert$ for $k = 0, \\dots, T$?"
     ),
     hint="Exercise 1 in a loop over the states, the last one first. One step back goes through one of h_T, …, h_1.",

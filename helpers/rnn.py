@@ -93,8 +93,8 @@ class TokenRNN(nn.Module):
 class WindowMLP(nn.Module):
     """Labels each token from those at most `window` steps away, on both sides.
 
-    The hidden layer reads the 2·window + 1 one-hot vectors one behind the other: a sum of
-    as many rows of its matrix. Beyond the ends of the sequence lies the token 0, padding.
+    The hidden layer reads the 2·window + 1 one-hot vectors one behind the other, which
+    is a sum of as many rows of its matrix. Beyond the ends lies the token 0, padding.
     """
 
     def __init__(

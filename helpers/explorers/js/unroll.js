@@ -99,7 +99,7 @@ function render(context) {
   const facts = h("dl", {}, h("div", {}, h("dt", {}, `output ŷₜ: ${name}`), h("dd", {}, share)));
   const first = h("div", { class: "pa-wide" }, title, unrolled);
   frame.picture.classList.add("pa-beside");
-  frame.picture.append(first, h("div", {}, mapTitle, box), h("div", {}, table, facts));
+  frame.picture.append(first, h("div", { class: "pa-wide" }, mapTitle, box), table, facts);
   frame.picture.after(h("p", { class: "pa-legend" }, h("span", {}, "Bars: right of the line positive, left of it negative, −1 to 1."),
     h("span", {}, `Above each state: probability of “${name}”.`), h("span", {}, "−1 ", h("i", { class: "pa-ramp" }), " +1 in the map; click to choose.")));
 

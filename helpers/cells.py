@@ -1,6 +1,7 @@
 """The character LSTM of chapter 04, and what its units have to do with the text that it reads."""
 
 import re
+from collections.abc import Callable
 from importlib.resources import files
 
 import numpy as np
@@ -48,6 +49,30 @@ def recorded_lstm(vocabulary: Vocabulary) -> TokenLSTM:
     model = token_lstm(vocabulary, seed=0)
     model.load_state_dict(load_file(RECORDED / "cells.safetensors"))
     return model.eval()
+
+
+def streams_loss(
+    model: TokenLSTM, tokens: torch.Tensor, streams: int = 32, length: int = 64
+) -> Callable[[torch.Generator], torch.Tensor]:
+    """For `helpers.training.fit`: the mean −log p of the next character, `tokens` (T,) being read as parallel streams.
+
+    Each step reads the next `length` characters of every stream and goes on from the state of the step before, whose
+    gradient is cut: truncated backpropagation. A model that always begins from an empty cell, at random places, would
+    use the cell as a clock, which runs on for ever in a long text.
+    """
+    lines = tokens[: len(tokens) // streams * streams].view(streams, -1)
+    at, state = 0, None
+
+    def loss(_: torch.Generator) -> torch.Tensor:
+        nonlocal at, state
+        if at + length >= lines.shape[1]:
+            at, state = 0, None
+        piece = lines[:, at : at + length + 1]
+        logits, state = model(piece[:, :-1], state)
+        at, state = at + length, tuple(each.detach() for each in state)
+        return nn.functional.cross_entropy(logits.flatten(0, 1), piece[:, 1:].flatten())
+
+    return loss
 
 
 def features(text: str) -> dict[str, np.ndarray]:

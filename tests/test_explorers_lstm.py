@@ -93,8 +93,8 @@ def test_cells_travel_with_256_levels():
     stored = np.frombuffer(explorer._values, np.uint8).reshape(4, 12, 5) / 255
     for name, values in zip("fiu", stored, strict=False):
         assert np.abs(values - inside[name].numpy()).max() <= 0.5 / 255 + 1e-6
-    cells = explorer._most * (2 * stored[3] - 1)
-    assert np.abs(cells - inside["c"].numpy()).max() <= explorer._most / 255 + 1e-6
+    cells = np.tanh(inside["c"].numpy())
+    assert np.abs(2 * stored[3] - 1 - cells).max() <= 1 / 255 + 1e-6
     assert explorer._units == [0, 1, 2, 3, 4]
 
 

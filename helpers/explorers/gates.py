@@ -125,14 +125,14 @@ class CellExplorer(Explorer):
     text          T characters;  units: the N units' names, 0 to N − 1 unless given
     feature       (T,) zeros and ones: a property of the characters;  feature_name says which
 
-    They are stored with 256 levels each. Raises ValueError for NaN, wrong shapes, and gates outside 0 to 1.
+    Gates and tanh(c), what the output gate sees of the cell, are stored with 256 levels each. Raises ValueError for
+    NaN, wrong shapes, and gates outside 0 to 1.
     """
 
     _esm = HERE / "static" / "cell.js"
     _text = traitlets.Unicode().tag(sync=True)
     _units = traitlets.List().tag(sync=True)
-    _values = traitlets.Bytes().tag(sync=True)  # uint8 (4, T, N): f, i, u, c
-    _most = traitlets.Float().tag(sync=True)
+    _values = traitlets.Bytes().tag(sync=True)  # uint8 (4, T, N): f, i, u, tanh c
     _feature = traitlets.List().tag(sync=True)
     _feature_name = traitlets.Unicode().tag(sync=True)
     kind = traitlets.Unicode().tag(sync=True)
@@ -163,8 +163,7 @@ class CellExplorer(Explorer):
         for name, gate in zip("fiu", arrays, strict=False):
             within(f"trace[{name!r}]", float(gate.min()), 0, 1)
             within(f"trace[{name!r}]", float(gate.max()), 0, 1)
-        most = float(np.ceil(10 * np.abs(arrays[3]).max()) / 10) or 1.0
-        arrays[3] = (arrays[3] / most + 1) / 2
+        arrays[3] = (np.tanh(arrays[3]) + 1) / 2
         units = list(range(first.shape[1])) if units is None else list(units)
         if len(units) != first.shape[1]:
             raise ValueError(f"units: got {len(units)}, expected {first.shape[1]}")
@@ -173,7 +172,6 @@ class CellExplorer(Explorer):
             _text=text,
             _units=units,
             _values=np.round(255 * np.stack(arrays)).astype(np.uint8).tobytes(),
-            _most=most,
             _feature=feature,
             _feature_name=feature_name,
             kind=kind,

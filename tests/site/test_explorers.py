@@ -704,10 +704,10 @@ def test_a_click_chooses_unit_and_character(explorer):
     assert int(explorer.get_by_label("Character", exact=True).input_value()) == last
     levels = np.frombuffer(stored["_values"], np.uint8).reshape(4, last + 1, -1)
     levels = levels[:, -1, -1] / 255
-    cell = stored["_most"] * (2 * levels[3] - 1)
+    cell = 2 * levels[3] - 1
     wanted = dict(zip("fiu", levels, strict=False)) | {
         "c": cell,
-        "h": levels[2] * np.tanh(cell),
+        "h": levels[2] * cell,
     }
     for kind, number in wanted.items():
         explorer.get_by_label("Show", exact=True).select_option(kind)

@@ -4,7 +4,7 @@ import { ticks } from "d3-array";
 import { Frame, colours, fit, fixed, h, number, write } from "./parts.js";
 import { axis, linear, place, svg } from "./plot.js";
 
-const KINDS = { f: "forget gate f", i: "input gate i", u: "output gate u", c: "cell c", h: "output h = u ⊙ tanh c" };
+const KINDS = { f: "forget gate f", i: "input gate i", u: "output gate u", c: "cell, tanh c", h: "output h = u ⊙ tanh c" };
 const LEFT = 46, RIGHT = 10, TOP = 12, BOTTOM = 132, HEIGHT = 170, MAP = 200; // px
 const SHOWN = 25; // characters on each side of the chosen one
 
@@ -19,11 +19,11 @@ function correlation(a, b) {
 function render(context) {
   const frame = new Frame(context, "CellExplorer"), text = [...frame.get("_text")], T = text.length;
   const units = frame.get("_units"), N = units.length, feature = frame.get("_feature"), name = frame.get("_feature_name");
-  const view = frame.get("_values"), most = frame.get("_most"); // uint8: f, i, u from 0 to 1, c from −most to most
+  const view = frame.get("_values"); // uint8: f, i, u from 0 to 1, tanh c from −1 to 1
   const at = (kind, t, n) => view.getUint8((kind * T + t) * N + n) / 255;
   const value = {
-    f: (t, n) => at(0, t, n), i: (t, n) => at(1, t, n), u: (t, n) => at(2, t, n), c: (t, n) => most * (2 * at(3, t, n) - 1),
-    h: (t, n) => value.u(t, n) * Math.tanh(value.c(t, n)),
+    f: (t, n) => at(0, t, n), i: (t, n) => at(1, t, n), u: (t, n) => at(2, t, n), c: (t, n) => 2 * at(3, t, n) - 1,
+    h: (t, n) => value.u(t, n) * value.c(t, n),
   };
 
   frame.select("kind", "Show", Object.entries(KINDS));
@@ -85,12 +85,12 @@ function render(context) {
 
   return frame.start((changed) => {
     const kind = frame.get("kind"), of = value[kind], n = frame.get("row"), t = frame.get("step"), open = "fiu".includes(kind);
-    const [low, high] = open ? [0, 1] : kind === "h" ? [-1, 1] : [-most, most];
+    const [low, high] = open ? [0, 1] : [-1, 1];
     if (changed("size")) resize();
     if (changed("size", "theme", "kind")) paint(of, low, high);
     if (changed("size", "shaded")) shade();
     const curve = text.map((_, at) => of(at, n)), y = linear([low, high], [BOTTOM, TOP]), marks = ticks(low, high, 4);
-    axis(side, "left", marks.map((mark) => [y(mark), fixed(mark, high - low > 4 ? 0 : 1)]), wide);
+    axis(side, "left", marks.map((mark) => [y(mark), fixed(mark, 1)]), wide);
     place(line, { d: `M${curve.map((v, at) => `${x(at)},${y(v)}`).join("L")}` });
     place(here, { x1: x(t), x2: x(t) });
     place(point, { cx: x(t), cy: y(curve[t]) });

@@ -70,6 +70,20 @@ def test_padding_counts_for_nothing():
     assert abs(one - other) < 1e-12
 
 
+def test_the_loss_is_the_mean_over_the_characters_that_are_there():
+    data, vocabulary = small()
+    model = labeller("RNN", vocabulary, seed=0)
+    loss = data.batch_loss(model, batch_size=6)(torch.Generator().manual_seed(1))
+    rows = torch.randint(3, (6,), generator=torch.Generator().manual_seed(1)).tolist()
+    assert len(set(rows)) == 3
+    losses = []
+    for i in rows:
+        length = data.lengths[i]
+        log_p = model(data.tokens[i : i + 1, :length])[0][0].log_softmax(dim=-1)
+        losses += [-log_p[t, data.labels[i, t]] for t in range(length)]
+    assert abs(loss - sum(losses) / len(losses)) < 1e-12
+
+
 def test_unknown_models_and_no_paragraphs():
     _, vocabulary = small()
     with pytest.raises(ValueError, match="name: got 'window 9', expected one of"):

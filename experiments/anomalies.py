@@ -2,10 +2,10 @@
 
     python experiments/anomalies.py
 
-A seed sets the recordings (6,000 steps of normal operation to train on, 2,000 to learn what errors are usual, 6,000 with
-faults to test on, 6,000 others with faults and labels for the labeller alone) and the first weights. Nothing is chosen
-with the test recording. float64 on one thread; ten minutes. Writes helpers/recorded/anomalies.json and seed 0's weights
-beside it.
+A seed sets the recordings (6,000 steps of normal operation to train on, 2,000 to learn what errors are usual, 6,000
+with faults to test on, 6,000 others with faults and labels for the labeller alone) and the first weights. Nothing is
+chosen with the test recording. float64 on one thread; ten minutes. Writes helpers/recorded/anomalies.json and seed 0's
+weights beside it.
 """
 
 import json

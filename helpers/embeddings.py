@@ -113,7 +113,7 @@ class WordVectors:
     """
 
     def __init__(self, words: Sequence[str], vectors):
-        vectors = np.asarray(vectors)
+        vectors = np.asarray(vectors, dtype=np.float64)
         require_shape("vectors", vectors, (len(words), "d"))
         require_finite("vectors", vectors)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -75,7 +75,7 @@ def test_sizes_that_make_no_model(sizes):
 def test_it_learns_which_words_are_neighbours():
     """Two circles of words that never meet: afterwards each word is nearest to one of its own circle."""
     random = np.random.default_rng(0)
-    circles = ["a b c d".split(), "w x y z".split()]
+    circles = [["a", "b", "c", "d"], ["w", "x", "y", "z"]]
     text = []
     for _ in range(200):
         text += random.choice(circles[random.integers(2)], size=12).tolist()

@@ -15,7 +15,7 @@ def _random(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def pair_counts(pieces, size):
-    """pieces (T,), integers below size → counts (size, size): how often j directly follows i"""
+    """pieces (T,) integers below size → counts (size, size): how often j follows i"""
     # the solution begins
     counts = torch.zeros(size, size, dtype=torch.long)
     for t in range(len(pieces) - 1):
@@ -59,10 +59,10 @@ PAIR_COUNTS = Exercise(
 
 
 def skip_gram_loss(centre, context, negatives):
-    """centre (d,), context (d,), negatives (K, d): vectors of a word, its neighbour, K random words → scalar loss"""
+    """centre (d,), context (d,), negatives (m, d) → the loss, a scalar"""
     # the solution begins
     true = torch.sigmoid(context @ centre)
-    noise = torch.sigmoid(-(negatives @ centre))  # (K,)
+    noise = torch.sigmoid(-(negatives @ centre))  # (m,)
     return -(true.log() + noise.log().sum())
     # the solution ends
 
@@ -72,11 +72,11 @@ SKIP_GRAM_LOSS = Exercise(
     difficulty=2,
     minutes=10,
     task=(
-        "Write the loss of one word: $-\\log\\sigma(\\mathbf{u}^\\top\\mathbf{v}) - "
-        "\\sum_k \\log\\sigma(-\\mathbf{n}_k^\\top\\mathbf{v})$, with the word's vector $\\mathbf{v}$, its neighbour's "
-        "$\\mathbf{u}$ and the random words' $\\mathbf{n}_k$."
+        "Write the loss of one word: $-\\log\\sigma(E'_j \\cdot E_i) - \\sum_r \\log\\sigma(-E'_{j_r} \\cdot E_i)$, "
+        "where `centre` is the word's row $E_i$, `context` its neighbour's $E'_j$, and the rows of `negatives` are the "
+        "$E'_{j_r}$ of the random words."
     ),
-    hint="`negatives @ centre` gives all K dot products at once. The sum runs over the logarithms.",
+    hint="`negatives @ centre` gives all dot products at once. The sum runs over the logarithms.",
     solution=skip_gram_loss,
     cases=[
         (_random(4), _random(4, seed=1), _random(3, 4, seed=2)),
@@ -107,7 +107,7 @@ SKIP_GRAM_LOSS = Exercise(
 
 
 def solve_analogy(vectors, a, b, c):
-    """vectors (V, d), one row for each word; a, b, c: numbers of words → the number of the word nearest to a + b − c"""
+    """vectors (V, d), a row a word; a, b, c: numbers of words → the answer's number"""
     # the solution begins
     unit = vectors / vectors.norm(dim=1, keepdim=True)  # (V, d)
     cosines = unit @ (unit[a] + unit[b] - unit[c])  # (V,), up to a common factor
@@ -129,8 +129,8 @@ SOLVE_ANALOGY = Exercise(
     difficulty=3,
     minutes=15,
     task=(
-        "Find the word whose vector has the greatest cosine to $\\mathbf{a} + \\mathbf{b} - \\mathbf{c}$, where each "
-        "vector is first scaled to length 1. The three words themselves do not count."
+        "Find the word whose vector has the greatest cosine to the vector of `a` plus that of `b` minus that of `c`, "
+        "each first scaled to length 1. The three words themselves do not count."
     ),
     hint="Scale all rows to length 1 first; then a dot product is a cosine. `argmax` returns a tensor without axes.",
     solution=solve_analogy,

@@ -8,6 +8,7 @@ import ipywidgets
 import numpy as np
 
 from helpers.explorers import (
+    AnalogyExplorer,
     AttentionExplorer,
     AttentionMap,
     CellExplorer,
@@ -21,12 +22,32 @@ from helpers.explorers import (
     Question,
     Quiz,
     SoftmaxExplorer,
+    TokenExplorer,
     UnrollExplorer,
 )
 
 LOADER = (
     Path(__file__).resolve().parents[2] / "book" / "site_static" / "explorer-loader.js"
 )
+
+PIECES = ["[UNK]", *"abcdehlnortuw,中文", *(f"##{c}" for c in "abcdehlnortuw")]
+PIECES += ["un", "##heard", "he", "low", "##er", "new", "##est"]
+NAMES = [
+    "one",
+    "two",
+    "three",
+    "red",
+    "green",
+    "blue",
+    "cat",
+    "dog",
+    "cow",
+    "king",
+    "queen",
+    "crown",
+    "sea",
+    "ship",
+]
 
 
 def explorers():
@@ -95,6 +116,18 @@ def explorers():
         ),
         "character": CharacterExplorer(
             *network(12, 5, 5), list("abc \n"), prefix="ab", label="Characters"
+        ),
+        "pieces": TokenExplorer(
+            ["unheard, he heard", "low low lower newest newest", "😀 שלום 中文 été"],
+            PIECES,
+            merges=2,
+            label="Pieces",
+        ),
+        "analogies": AnalogyExplorer(
+            NAMES,
+            random.normal(size=(len(NAMES), 6)),
+            [tuple(NAMES[:3]), tuple(NAMES[5:8])],
+            label="Analogies",
         ),
         "quiz": Quiz(
             [

@@ -167,7 +167,7 @@ def moves(control):
     if control.get_attribute("type") == "range":
         at_end = control.input_value() == control.get_attribute("max")
         return [["ArrowLeft", "Home"] if at_end else ["ArrowRight", "End"]]
-    if control.get_attribute("type") == "text":
+    if control.evaluate("each => ['text', 'textarea'].includes(each.type)"):
         return [["b"]]
     chosen = control.evaluate("select => select.selectedIndex")
     return [
@@ -186,7 +186,9 @@ def test_every_control_moves_picture_and_number_by_keyboard(explorer):
     )
     controls = [
         c
-        for c in explorer.locator(".pa-controls").locator("input, select").all()
+        for c in explorer.locator(".pa-controls")
+        .locator("input, select, textarea")
+        .all()
         if c.is_visible()
     ]
     assert len(controls) >= 3

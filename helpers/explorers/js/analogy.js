@@ -93,6 +93,7 @@ function render(context) {
     for (const part of [map, table, facts]) part.toggleAttribute("hidden", unknown !== undefined);
     if (unknown !== undefined) {
       write(title, missing(unknown));
+      for (const each of [share, ...rows.map(({ cosine }) => cosine)]) write(each, "–");
       write(frame.summary, missing(unknown));
       return;
     }

@@ -125,7 +125,7 @@ def explorers():
         ),
         "analogies": AnalogyExplorer(
             NAMES,
-            random.normal(size=(len(NAMES), 6)),
+            random.normal(size=(len(NAMES), 8)),
             [tuple(NAMES[:3]), tuple(NAMES[5:8])],
             label="Analogies",
         ),

@@ -111,7 +111,7 @@ function render(context) {
     const wide = Math.min(box.clientWidth, 560), ends = [0, 1].map((axis) => [Math.min(...places.map((p) => p[axis])), Math.max(...places.map((p) => p[axis]))]);
     const scale = Math.min((wide - 2 * EDGE) / (ends[0][1] - ends[0][0] || 1), (HEIGHT - 2 * EDGE) / (ends[1][1] - ends[1][0] || 1)); // one scale for both axes
     const middle = ends.map(([low, high]) => (low + high) / 2);
-    const x = (p) => wide / 2 + scale * (p[0] - middle[0]), y = (p) => HEIGHT / 2 - scale * (p[1] - middle[1]);
+    const x = (p) => Math.round(wide / 2 + scale * (p[0] - middle[0])), y = (p) => Math.round(HEIGHT / 2 - scale * (p[1] - middle[1]));
     place(map, { width: wide });
     const at = (word) => places[1 + shown.indexOf(word)], [pa, pb, pc] = three.map(at);
     [[pc, pa], [pb, places[0]]].forEach(([from, to], i) => place(arrows[i], { x1: x(from), y1: y(from), x2: x(to), y2: y(to) }));

@@ -1,6 +1,6 @@
 """Encoder-decoder networks with a fixed context vector (Cho et al. 2014, Sutskever et al. 2014).
 
-Shapes: B sequences in a batch, S source tokens, T target tokens, H = `hidden_size`.
+Shapes: B sequences in a batch, S source tokens, T target tokens, H = `hidden_size`, Z numbers in the context z.
 """
 
 import torch
@@ -31,50 +31,83 @@ class Encoder(nn.Module):
         The summary joins the last state of the forward and of the backward direction. Raises ValueError for another
         shape or a row without tokens.
         """
-        require_shape("source", source, ("B", "S"))
-        lengths = (source != Vocabulary.PAD).sum(dim=1)
-        if not lengths.all():
-            row = int(lengths.argmin())
-            raise ValueError(
-                f"source: got row {row} of padding alone, expected at least one token in each"
-            )
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self.embedding(source),
-            lengths.cpu(),
-            batch_first=True,
-            enforce_sorted=False,
-        )
-        states, last = self.gru(packed)  # last: (2, B, H)
+        states, last = self.gru(_packed(self.embedding, source))  # last: (2, B, H)
         states, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=True)
         return states, last.transpose(0, 1).flatten(1)
+
+
+def _packed(embedding: nn.Embedding, source: torch.Tensor):
+    """The embedded source without its padding, as PyTorch's recurrent networks take it."""
+    require_shape("source", source, ("B", "S"))
+    lengths = (source != Vocabulary.PAD).sum(dim=1)
+    if not lengths.all():
+        row = int(lengths.argmin())
+        raise ValueError(
+            f"source: got row {row} of padding alone, expected at least one token in each"
+        )
+    return nn.utils.rnn.pack_padded_sequence(
+        embedding(source), lengths.cpu(), batch_first=True, enforce_sorted=False
+    )
+
+
+class ForwardEncoder(nn.Module):
+    """A GRU or an LSTM that reads the source once, from left to right. The context z is its last state.
+
+    Source: Cho et al. 2014, section 2.2 (GRU); Sutskever et al. 2014, section 2 (LSTM).
+    """
+
+    def __init__(
+        self, num_tokens: int, hidden_size: int, cell: type[nn.RNNBase] = nn.GRU
+    ):
+        super().__init__()
+        self.embedding = nn.Embedding(
+            num_tokens, hidden_size, padding_idx=Vocabulary.PAD
+        )
+        self.rnn = cell(hidden_size, hidden_size, batch_first=True)
+
+    def forward(self, source: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """source (B, S) integers, padded at the end → states (B, S, H), z (B, Z).
+
+        z is all that the last step hands on: Z = H for a GRU, and for an LSTM, [h; c], Z = 2H.
+        Raises ValueError as `Encoder` does.
+        """
+        states, last = self.rnn(_packed(self.embedding, source))
+        states, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=True)
+        if isinstance(last, tuple):  # an LSTM's (h, c)
+            last = torch.cat(last, dim=-1)
+        return states, last.squeeze(0)
 
 
 class FixedContextDecoder(nn.Module):
     """A GRU that writes every token from the same context vector z, the encoder's summary.
 
-    d_t = GRU([y_{t−1}; z], d_{t−1}),  logits = W [d_t; y_{t−1}; z].  Source: Cho et al. 2014, section 2.2.
+    s_t = GRU([y_{t−1}; z], s_{t−1}),  logits = W [s_t; y_{t−1}; z].  Source: Cho et al. 2014, section 2.2.
+    `context_size` is Z; a bidirectional encoder's summary has 2H numbers, which is the default.
     """
 
-    def __init__(self, num_tokens: int, hidden_size: int):
+    def __init__(
+        self, num_tokens: int, hidden_size: int, context_size: int | None = None
+    ):
         super().__init__()
+        context_size = context_size or 2 * hidden_size
         self.embedding = nn.Embedding(
             num_tokens, hidden_size, padding_idx=Vocabulary.PAD
         )
-        self.first_state = nn.Linear(2 * hidden_size, hidden_size)
-        self.gru = nn.GRU(3 * hidden_size, hidden_size, batch_first=True)
-        self.output = nn.Linear(4 * hidden_size, num_tokens)
+        self.first_state = nn.Linear(context_size, hidden_size)
+        self.gru = nn.GRU(hidden_size + context_size, hidden_size, batch_first=True)
+        self.output = nn.Linear(2 * hidden_size + context_size, num_tokens)
 
     def start(self, summary: torch.Tensor) -> torch.Tensor:
-        """d_0 (B, H) = tanh(W z)."""
+        """s_0 (B, H) = tanh(W z)."""
         return torch.tanh(self.first_state(summary))
 
     def forward(self, previous, state, states, summary, mask):
-        """previous (B, T) tokens y_{t−1}, state d_0 (B, H) → logits (B, T, tokens), last state (B, H), None.
+        """previous (B, T) tokens y_{t−1}, state s_0 (B, H) → logits (B, T, tokens), last state (B, H), None.
 
         `states` and `mask` are what the decoders with attention read; this one does not.
         """
         embedded = self.embedding(previous)  # (B, T, H)
-        context = summary.unsqueeze(1).expand(-1, previous.shape[1], -1)  # (B, T, 2H)
+        context = summary.unsqueeze(1).expand(-1, previous.shape[1], -1)  # (B, T, Z)
         outputs, last = self.gru(
             torch.cat([embedded, context], dim=-1), state.unsqueeze(0)
         )
@@ -83,6 +116,40 @@ class FixedContextDecoder(nn.Module):
             last.squeeze(0),
             None,
         )
+
+
+class FirstStateDecoder(nn.Module):
+    """A GRU or an LSTM that gets z once: z is its first state, and what it forgets is gone.
+
+    s_0 = z,  s_t = f(y_{t−1}, s_{t−1}),  logits = W s_t.  Source: Sutskever et al. 2014, section 2.
+    """
+
+    def __init__(
+        self, num_tokens: int, hidden_size: int, cell: type[nn.RNNBase] = nn.LSTM
+    ):
+        super().__init__()
+        self.embedding = nn.Embedding(
+            num_tokens, hidden_size, padding_idx=Vocabulary.PAD
+        )
+        self.rnn = cell(hidden_size, hidden_size, batch_first=True)
+        self.output = nn.Linear(hidden_size, num_tokens)
+
+    def start(self, summary: torch.Tensor) -> torch.Tensor:
+        """s_0 (B, Z) = z."""
+        return summary
+
+    def forward(self, previous, state, states, summary, mask):
+        """previous (B, T) tokens y_{t−1}, state s_0 (B, Z) → logits (B, T, tokens), last state (B, Z), None.
+
+        `states`, `summary` and `mask` are what other decoders read; this one does not.
+        """
+        state = state.unsqueeze(0).contiguous()  # (1, B, Z)
+        if isinstance(self.rnn, nn.LSTM):  # [h; c] → (h, c)
+            state = tuple(half.contiguous() for half in state.chunk(2, dim=-1))
+        outputs, last = self.rnn(self.embedding(previous), state)
+        if isinstance(last, tuple):
+            last = torch.cat(last, dim=-1)
+        return self.output(outputs), last.squeeze(0), None
 
 
 class Seq2Seq(nn.Module):
@@ -126,3 +193,24 @@ class Seq2Seq(nn.Module):
         return torch.cat(tokens, dim=1), None if maps[0] is None else torch.cat(
             maps, dim=1
         )
+
+
+def cho(source_tokens: int, target_tokens: int, hidden_size: int) -> Seq2Seq:
+    """The encoder-decoder of Cho et al. 2014: GRUs, and z goes into every step. Z = H."""
+    return Seq2Seq(
+        ForwardEncoder(source_tokens, hidden_size),
+        FixedContextDecoder(target_tokens, hidden_size, context_size=hidden_size),
+    )
+
+
+def sutskever(
+    source_tokens: int,
+    target_tokens: int,
+    hidden_size: int,
+    cell: type[nn.RNNBase] = nn.LSTM,
+) -> Seq2Seq:
+    """The encoder-decoder of Sutskever et al. 2014, of one layer: LSTMs, and z is the first state. Z = 2H (GRU: H)."""
+    return Seq2Seq(
+        ForwardEncoder(source_tokens, hidden_size, cell),
+        FirstStateDecoder(target_tokens, hidden_size, cell),
+    )

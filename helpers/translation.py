@@ -42,19 +42,26 @@ class Translator:
 
     def __init__(
         self,
-        decoder: type[nn.Module],
+        decoder: type[nn.Module] | Callable[[int, int, int], Seq2Seq],
         pairs: Sequence[NumberPair],
         hidden_size: int = 32,
         seed: int = 0,
     ):
-        """A fresh model: `decoder` is its class, `pairs` give the vocabularies, `seed` the first weights."""
+        """A fresh model: `pairs` give the vocabularies, `seed` the first weights.
+
+        decoder: the class of a decoder for the bidirectional `Encoder`; or a function that makes the whole model, given
+        the number of source tokens, of target tokens, and the hidden size.
+        """
         self.source = Vocabulary(pair.source for pair in pairs)
         self.target = Vocabulary(pair.target for pair in pairs)
         torch.manual_seed(seed)
-        self.model = Seq2Seq(
-            Encoder(len(self.source), hidden_size),
-            decoder(len(self.target), hidden_size),
-        )
+        if isinstance(decoder, type):
+            self.model = Seq2Seq(
+                Encoder(len(self.source), hidden_size),
+                decoder(len(self.target), hidden_size),
+            )
+        else:
+            self.model = decoder(len(self.source), len(self.target), hidden_size)
         self.num_parameters = sum(
             parameter.numel() for parameter in self.model.parameters()
         )

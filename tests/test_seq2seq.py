@@ -5,14 +5,36 @@ import torch
 
 from helpers.attention import BahdanauDecoder, LuongDecoder
 from helpers.data import Vocabulary
-from helpers.seq2seq import Encoder, FixedContextDecoder, Seq2Seq
+from helpers.seq2seq import (
+    Encoder,
+    FirstStateDecoder,
+    FixedContextDecoder,
+    ForwardEncoder,
+    Seq2Seq,
+    cho,
+    sutskever,
+)
 
-DECODERS = [FixedContextDecoder, BahdanauDecoder, LuongDecoder]
+
+def sutskever_gru(source_tokens, target_tokens, hidden_size):
+    return sutskever(source_tokens, target_tokens, hidden_size, torch.nn.GRU)
+
+
+DECODERS = [
+    FixedContextDecoder,
+    BahdanauDecoder,
+    LuongDecoder,
+    cho,
+    sutskever,
+    sutskever_gru,
+]
 LONG, SHORT = [5, 6, 7, 8, 2], [9, 4, 2]
 
 
 def model(decoder, seed=0):
     torch.manual_seed(seed)
+    if not isinstance(decoder, type):
+        return decoder(12, 13, 6).double().eval()
     return Seq2Seq(Encoder(12, 6), decoder(13, 6)).double().eval()
 
 
@@ -75,6 +97,53 @@ def test_the_fixed_context_is_all_that_the_decoder_reads():
     assert logits.shape == (1, 2, 13) and weights is None
 
 
+@pytest.mark.parametrize("cell", [torch.nn.GRU, torch.nn.LSTM])
+def test_the_context_is_the_encoders_last_state(cell):
+    torch.manual_seed(0)
+    encoder = ForwardEncoder(12, 6, cell).double()
+    states, z = encoder(padded(LONG, SHORT))
+    assert z.shape == (2, 12 if cell is torch.nn.LSTM else 6)
+    last = torch.stack([states[0, len(LONG) - 1], states[1, len(SHORT) - 1]])
+    torch.testing.assert_close(z[:, :6], last, rtol=0, atol=0)
+
+
+def by_hand(cell, x, state):
+    """One step of PyTorch's cell with the same weights."""
+    one = {torch.nn.GRU: torch.nn.GRUCell, torch.nn.LSTM: torch.nn.LSTMCell}
+    step = one[type(cell)](cell.input_size, cell.hidden_size).double()
+    step.load_state_dict(
+        {name.removesuffix("_l0"): value for name, value in cell.state_dict().items()}
+    )
+    if isinstance(cell, torch.nn.LSTM):
+        return torch.cat(step(x, state.chunk(2, dim=-1)), dim=-1)
+    return step(x, state)
+
+
+@pytest.mark.parametrize("build", [sutskever, sutskever_gru])
+def test_sutskevers_decoder_starts_from_z_and_never_sees_it_again(build):
+    seq2seq = model(build)
+    decoder, (_, z) = seq2seq.decoder, seq2seq.encoder(padded(LONG))
+    assert isinstance(decoder, FirstStateDecoder) and decoder.start(z) is z
+    state, logits = z, []
+    for token in (Vocabulary.BEGIN, 3, 4):
+        state = by_hand(decoder.rnn, decoder.embedding(torch.tensor([token])), state)
+        logits.append(decoder.output(state[:, :6]))
+    expected = seq2seq(padded(LONG), torch.tensor([[3, 4, 5]]))
+    torch.testing.assert_close(expected, torch.stack(logits, 1), rtol=0, atol=1e-12)
+
+
+def test_chos_decoder_sees_z_at_every_step():
+    seq2seq = model(cho)
+    decoder, (_, z) = seq2seq.decoder, seq2seq.encoder(padded(LONG))
+    state, logits = torch.tanh(decoder.first_state(z)), []
+    for token in (Vocabulary.BEGIN, 3, 4):
+        y = decoder.embedding(torch.tensor([token]))
+        state = by_hand(decoder.gru, torch.cat([y, z], dim=-1), state)
+        logits.append(decoder.output(torch.cat([state, y, z], dim=-1)))
+    expected = seq2seq(padded(LONG), torch.tensor([[3, 4, 5]]))
+    torch.testing.assert_close(expected, torch.stack(logits, 1), rtol=0, atol=1e-12)
+
+
 def test_bad_source():
     with pytest.raises(
         ValueError, match=r"source: got shape \(4,\), expected \(B, S\)"
@@ -87,3 +156,5 @@ def test_bad_source():
         model(FixedContextDecoder).encoder(
             torch.tensor([[3, 2], [Vocabulary.PAD, Vocabulary.PAD]])
         )
+    with pytest.raises(ValueError, match="source: got row 0 of padding alone"):
+        model(cho).encoder(torch.tensor([[Vocabulary.PAD]]))

@@ -16,7 +16,7 @@ class AnalogyExplorer(Explorer):
     examples  triples (a, b, c) to choose from; the first is shown at first
     exclude   whether the three words themselves are left out of the answer
 
-    The vectors travel as whole numbers from −127 to 127 (`quantised`). Raises ValueError for NaN, wrong shapes, words
+    The vectors travel as whole numbers from −31 to 31 (`quantised`). Raises ValueError for NaN, wrong shapes, words
     twice or with spaces, and examples whose words have no vector. What the reader types may be anything.
     """
 
@@ -73,11 +73,13 @@ class AnalogyExplorer(Explorer):
 
 
 def quantised(vectors) -> np.ndarray:
-    """Whole numbers in int8 along each vector (V, d), the greatest of each ±127: only the direction is kept.
+    """Whole numbers along each vector (V, d), in int8, the greatest of each ±31: only the direction is kept.
+
+    Numbers so small are squeezed well on their way to the page.
 
     Raises ValueError for a vector of length 0.
     """
     greatest = np.abs(vectors).max(axis=1, keepdims=True)
     if not greatest.all():
         raise ValueError("vectors: got one of length 0, expected none")
-    return np.round(vectors / greatest * 127).astype(np.int8)
+    return np.round(vectors / greatest * 31).astype(np.int8)

@@ -5,9 +5,9 @@
 The words of the books in lower case; a word that occurs less than 25 times is left out. A seed sets the first weights,
 the words kept of the frequent ones, and the batches. float32 on one thread. About three minutes on an idle core.
 Writes helpers/recorded/word2vec.json, and the first weight matrix of seed 0 of the chapter's setting beside it; the
-results of settings that are not run again stay as they are. Window and threshold are the best of six tries with seed 0 on
-pairs much like those of "man → woman" and "-ing → past", so these two families are flattered a little. The seconds in
-the file were taken on a busy machine.
+results of settings that are not run again stay as they are. Window and threshold are the best of six tries with seed 0
+on pairs much like those of "man → woman" and "-ing → past", so these two families are flattered a little. The seconds
+in the file were taken on a busy machine.
 """
 
 import json

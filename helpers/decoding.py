@@ -28,13 +28,18 @@ class Hypothesis:
 
 @torch.no_grad()
 def beam_search(
-    model: Seq2Seq, source: torch.Tensor, width: int, max_length: int = 30
+    model: Seq2Seq,
+    source: torch.Tensor,
+    width: int,
+    max_length: int = 30,
+    record: dict | None = None,
 ) -> list[Hypothesis]:
     """The hypotheses that a beam of `width` ends with, the best first.
 
     source (1, S) integers. Each step extends every open hypothesis by every token and keeps the best `width` of all
     these; those that end leave the beam. The search stops when no open hypothesis can still overtake: a longer one is
-    never more probable. Raises ValueError for another shape, width < 1 or max_length < 1.
+    never more probable. `record`, if given, gets the log-probabilities (tokens,) of the next token after each prefix
+    that the search asked about. Raises ValueError for another shape, width < 1 or max_length < 1.
     """
     _check(source, width=width, max_length=max_length)
     states, summary = model.encoder(source)
@@ -52,6 +57,8 @@ def beam_search(
             torch.ones(count, 1, source.shape[1], dtype=torch.bool),
         )
         steps = torch.log_softmax(logits.squeeze(1), dim=-1)  # (count, tokens)
+        if record is not None:
+            record.update(zip(prefixes, steps, strict=True))
         totals = (scores.unsqueeze(1) + steps).flatten()
         best, places = totals.topk(min(width, len(totals)))
         rows = places // steps.shape[1]  # whom it extends …

@@ -1,12 +1,19 @@
 """Interactive explorers: each is a Jupyter widget, and moves on the static page too, without a kernel."""
 
 from helpers.explorers.analogy import AnalogyExplorer
+from helpers.explorers.aspects import AspectExplorer
 from helpers.explorers.attention import (
     AttentionExplorer,
     AttentionMap,
     ImageAttentionExplorer,
 )
 from helpers.explorers.character import CharacterExplorer
+from helpers.explorers.context import (
+    BeamExample,
+    BeamExplorer,
+    ContextExplorer,
+    Reader,
+)
 from helpers.explorers.descent import DescentExplorer
 from helpers.explorers.energy import EnergyExplorer
 from helpers.explorers.gates import CellExplorer, GateExplorer
@@ -18,10 +25,14 @@ from helpers.explorers.unroll import UnrollExplorer
 
 __all__ = [
     "AnalogyExplorer",
+    "AspectExplorer",
     "AttentionExplorer",
     "AttentionMap",
+    "BeamExample",
+    "BeamExplorer",
     "CellExplorer",
     "CharacterExplorer",
+    "ContextExplorer",
     "DescentExplorer",
     "EnergyExplorer",
     "GateExplorer",
@@ -30,6 +41,7 @@ __all__ = [
     "Option",
     "Question",
     "Quiz",
+    "Reader",
     "SoftmaxExplorer",
     "TokenExplorer",
     "UnrollExplorer",

@@ -6,13 +6,20 @@ from pathlib import Path
 
 import ipywidgets
 import numpy as np
+import torch
 
+from helpers.decoding import beam_search
+from helpers.documents import AspectClassifier
 from helpers.explorers import (
     AnalogyExplorer,
+    AspectExplorer,
     AttentionExplorer,
     AttentionMap,
+    BeamExample,
+    BeamExplorer,
     CellExplorer,
     CharacterExplorer,
+    ContextExplorer,
     DescentExplorer,
     EnergyExplorer,
     GateExplorer,
@@ -21,15 +28,18 @@ from helpers.explorers import (
     Option,
     Question,
     Quiz,
+    Reader,
     SoftmaxExplorer,
     TokenExplorer,
     UnrollExplorer,
 )
+from helpers.seq2seq import cho
 
 LOADER = (
     Path(__file__).resolve().parents[2] / "book" / "site_static" / "explorer-loader.js"
 )
 
+KNOWN = ["", "[UNK]", ",", ".", "bad", "bed", "dirty", "good", "near", "the", "was"]
 PIECES = ["[UNK]", *"abcdehlnortuw,中文", *(f"##{c}" for c in "abcdehlnortuw")]
 PIECES += ["un", "##heard", "he", "low", "##er", "new", "##est"]
 NAMES = [
@@ -48,6 +58,31 @@ NAMES = [
     "sea",
     "ship",
 ]
+
+
+def beams():
+    """Two sources through a translator with random weights, and all that beams up to 5 wide ask it."""
+    torch.manual_seed(0)
+    model, examples = cho(8, 8, 6).eval(), {}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    for name, source in {"long": [3, 4, 5, 2], "short": [6, 2]}.items():
+        steps = {}
+        for width in range(1, 6):
+            beam_search(model, torch.tensor([source]), width, 9, steps)
+        words = [NAMES[token] for token in source[:-1]]
+        examples[name] = BeamExample(words, words, steps)
+    return examples
+
+
+def aspect_model():
+    """Sharp enough that its weights differ in the second decimal."""
+    torch.manual_seed(0)
+    model = AspectClassifier(len(KNOWN), num_aspects=2, size=4, num_classes=2)
+    with torch.no_grad():
+        model.queries.mul_(30)
+    return model
 
 
 def explorers():
@@ -77,6 +112,14 @@ def explorers():
     parameters = {
         "additive": {"W_q": [[1, 0.5]], "W_k": [[-0.5, 1]], "v": [2]},
         "local": {"base": "general"},
+    }
+    readers = {
+        name: Reader(
+            random.normal(size=(50, 4)),
+            random.normal(size=50),
+            random.normal(size=(2, 3, 4)),
+        )
+        for name in ("trained", "random")
     }
     trace = {name: random.uniform(size=(40, 6)) for name in "fiu"}
     trace["c"] = random.normal(size=(40, 6))
@@ -128,6 +171,16 @@ def explorers():
             random.normal(size=(len(NAMES), 8)),
             [tuple(NAMES[:3]), tuple(NAMES[5:8])],
             label="Analogies",
+        ),
+        "beam": BeamExplorer(beams(), NAMES[:8], max_length=9, step=1, label="Beam"),
+        "context": ContextExplorer(readers, [41523, 98765], (3, 4, 5), label="Context"),
+        "aspects": AspectExplorer(
+            aspect_model(),
+            KNOWN,
+            ["the bed was dirty , near the beach", "good staff. 😀 bad bed"],
+            ["place", "staff"],
+            ["bad", "good"],
+            label="Aspects",
         ),
         "quiz": Quiz(
             [

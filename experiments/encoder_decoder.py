@@ -27,7 +27,12 @@ from helpers.decoding import beam_search, log_probability
 from helpers.probing import fit_probe
 from helpers.seq2seq import cho, sutskever
 from helpers.training import fit
-from helpers.translation import RECORDED, Translator, exact_match_by_length
+from helpers.translation import (
+    RECORDED,
+    Translator,
+    exact_match_by_length,
+    recorded_weights,
+)
 
 MODELS = {
     "Cho": cho,

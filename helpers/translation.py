@@ -13,16 +13,25 @@ from helpers.data import NumberPair, Vocabulary, true_alignment
 from helpers.seq2seq import Encoder, Seq2Seq
 from helpers.validation import require_choice
 
-RECORDED = files("helpers") / "recorded"  # what experiments/translation.py wrote
+RECORDED = files("helpers") / "recorded"  # what the scripts in experiments/ wrote
+
+
+RECORDED_MODELS = {
+    "no attention": "translation_no_attention",
+    "Bahdanau": "translation_bahdanau",
+    "Luong": "translation_luong",
+    "Cho": "encoder_decoder_cho",
+    "Sutskever": "encoder_decoder_sutskever",
+}
 
 
 def recorded_weights(model: str):
-    """The file with the weights of `model` ("no attention", "Bahdanau" or "Luong"), seed 0 of the chapter's setting.
+    """The file with the weights of `model`, one of RECORDED_MODELS: seed 0 of its chapter's setting.
 
     Raises ValueError for another model.
     """
-    require_choice("model", model, ("no attention", "Bahdanau", "Luong"))
-    return RECORDED / f"translation_{model.lower().replace(' ', '_')}.safetensors"
+    require_choice("model", model, RECORDED_MODELS)
+    return RECORDED / f"{RECORDED_MODELS[model]}.safetensors"
 
 
 @dataclass(frozen=True)

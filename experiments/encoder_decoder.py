@@ -193,10 +193,7 @@ def main(names: list[str]) -> None:
                 if deep and seed == 0:
                     weights = translator.model.state_dict()
                     single = {key: value.float() for key, value in weights.items()}
-                    save_file(
-                        single,
-                        RECORDED / f"encoder_decoder_{model.lower()}.safetensors",
-                    )
+                    save_file(single, recorded_weights(model))
         settings[name] = {**setting, "runs": runs}
         record = {
             "what": "German and English number words, 20,000 training pairs, "

@@ -177,7 +177,7 @@ def explorers():
         "aspects": AspectExplorer(
             aspect_model(),
             KNOWN,
-            ["the bed was dirty , near the beach", "good staff. 😀 bad bed"],
+            ["the bed was dirty , near the beach .", "good staff. 😀 bad bed"],
             ["place", "staff"],
             ["bad", "good"],
             label="Aspects",

@@ -19,9 +19,9 @@ from helpers.tokens import split_words
 from helpers.validation import require_choice
 
 RECORDED = files("helpers") / "recorded"  # what experiments/documents.py wrote
-WORDS = 150  # of each review; the rest is left out
-SENTENCES, SENTENCE_WORDS = 16, 30  # a longer sentence is cut in two
-CHARACTERS = 800
+WORDS = 100  # of each review; the rest is left out
+SENTENCES, SENTENCE_WORDS = 12, 30  # a longer sentence is cut in two
+CHARACTERS = 540
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/()$ "
 UNKNOWN = 1
 MODELS = {"BiRNN": BiRNN, "HAN": HAN, "TextCNN": TextCNN, "character CNN": CharCNN}
@@ -31,9 +31,9 @@ MODELS = {"BiRNN": BiRNN, "HAN": HAN, "TextCNN": TextCNN, "character CNN": CharC
 def film_reviews(
     train: int = 6000, validation: int = 1000, test: int = 2000, seed: int = 0
 ) -> dict[str, tuple[list[list[str]], torch.Tensor]]:
-    """Three parts of IMDB's reviews: name → (the first 150 words of each, in lower case; labels, 1 for praise).
+    """Three parts of IMDB's reviews: name → (the first 100 words of each, in lower case; labels, 1 for praise).
 
-    Half of each part is praise. A review whose first 150 words another one has too is taken once only, so no part
+    Half of each part is praise. A review whose first 100 words another one has too is taken once only, so no part
     shares one with another. Source: Maas et al. 2011; downloaded (26 MB) at the first call.
     Raises DownloadError as `helpers.data.fetch` does, and ValueError for more reviews than there are.
     """
@@ -87,7 +87,7 @@ def word_rows(texts: Sequence[Sequence[str]], vocabulary) -> torch.Tensor:
 
 
 def split_sentences(words: Sequence[str]) -> list[list[str]]:
-    """Cut after . ! and ?, and a sentence of more than 30 words after every thirtieth; at most 16 are kept."""
+    """Cut after . ! and ?, and a sentence of more than 30 words after every thirtieth; at most 12 are kept."""
     sentences = [[]]
     for word in words:
         if sentences[-1] and (
@@ -100,7 +100,7 @@ def split_sentences(words: Sequence[str]) -> list[list[str]]:
 
 
 def sentence_rows(texts: Sequence[Sequence[str]], vocabulary) -> torch.Tensor:
-    """(N, 16, 30) words in their sentences."""
+    """(N, 12, 30) words in their sentences."""
     rows = torch.zeros(len(texts), SENTENCES, SENTENCE_WORDS, dtype=torch.long)
     for i, words in enumerate(texts):
         for j, sentence in enumerate(split_sentences(words)):
@@ -110,7 +110,7 @@ def sentence_rows(texts: Sequence[Sequence[str]], vocabulary) -> torch.Tensor:
 
 
 def character_rows(texts: Sequence[Sequence[str]], vocabulary=None) -> torch.Tensor:
-    """(N, 800) characters of the words, joined by spaces; one outside the alphabet is left blank."""
+    """(N, 540) characters of the words, joined by spaces; one outside the alphabet is left blank."""
     rows = torch.zeros(len(texts), CHARACTERS, dtype=torch.long)
     for i, words in enumerate(texts):
         numbers = [ALPHABET.find(c) + 1 for c in " ".join(words)[:CHARACTERS]]
@@ -153,7 +153,7 @@ class FilmTask:
             return CharCNN(len(ALPHABET) + 1)
         return MODELS[self.kind](len(self.vocabulary) + 2)
 
-    def batch_loss(self, model: nn.Module, batch_size: int = 64) -> Callable:
+    def batch_loss(self, model: nn.Module, batch_size: int = 32) -> Callable:
         """For `helpers.training.fit`: the mean cross-entropy of a random batch of the training part."""
         rows, labels = self.parts["train"]
 

@@ -78,7 +78,7 @@ async function render(context) {
   frame.picture.classList.add("pa-text");
   frame.picture.append(h("div", { class: "pa-wide" }, title, list, note), table);
   frame.picture.after(h("dl", {}, ...names.map((name, i) => h("div", {}, h("dt", {}, name), h("dd", {}, numbers[i])))),
-    h("p", { class: "pa-legend" }, h("span", {}, "weight 0 ", h("i", { class: "pa-ramp" }), " greatest; numbers below the words from 0.01 on; dashed: not in the vocabulary.")));
+    h("p", { class: "pa-legend" }, h("span", {}, "weight 0 ", h("i", { class: "pa-ramp", style: "background: linear-gradient(90deg in oklab, var(--pa-paper), color-mix(in oklab, var(--pa-ink) 45%, var(--pa-paper)))" }), " greatest; numbers below the words from 0.01 on; dashed: not in the vocabulary.")));
 
   let words = [], result = null, review = frame.get("review");
   return frame.start((changed) => {
@@ -97,7 +97,7 @@ async function render(context) {
     const weights = result ? result[a].weights : [], top = result ? greatest(weights) : -1;
     list.replaceChildren(...shown.map((word, t) => {
       const mark = t === top ? "; border-color: var(--pa-text); font-weight: 700" : "";
-      return h("li", { class: `pa-first${vocabulary.has(word) ? "" : " pa-unknown"}`, style: `text-align: center; background: color-mix(in oklab, var(--pa-ink) ${(45 * weights[t] / weights[top]).toFixed(1)}%, var(--pa-paper))${mark}` },
+      return h("li", { class: vocabulary.has(word) ? "" : "pa-unknown", style: `text-align: center; background: color-mix(in oklab, var(--pa-ink) ${(45 * weights[t] / weights[top]).toFixed(1)}%, var(--pa-paper))${mark}` },
         h("bdi", {}, word), h("small", { class: "pa-number", style: "display: block; line-height: 1; min-height: 1em; font-weight: 400" }, weights[t] >= 0.01 ? fixed(weights[t], 2) : ""));
     }));
     cells.forEach((row, i) => row.forEach((cell, v) => write(cell, result ? fixed(result[i].verdicts[v], 2) : "–")));

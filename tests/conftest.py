@@ -1,4 +1,4 @@
-"""Shared by the tests that look at pages: one Chromium, cut off from every host but this one."""
+"""Shared by the tests: one Chromium, cut off from every host but this one; double precision, as in the chapters."""
 
 import chromium
 import pytest
@@ -17,3 +17,14 @@ def browser():
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def double_precision():
+    """New tensors are float64, and random ones are the same in every run."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)

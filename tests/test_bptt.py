@@ -32,12 +32,7 @@ RECORDED = files("helpers") / "recorded"
 EXACT = {"rtol": 0, "atol": 1e-12}
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def problem(steps=7, d_x=3, d_h=5, d_y=4, seed=0):

@@ -26,11 +26,7 @@ from helpers.data import Vocabulary
 TOKENS = st.lists(st.integers(0, 4), min_size=1, max_size=40)
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 @given(TOKENS, st.integers(1, 5), st.lists(st.integers(0, 4), max_size=6))

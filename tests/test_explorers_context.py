@@ -79,8 +79,8 @@ def reader(size=4, numbers=2, lengths=3):
     )
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_the_stored_probe_is_the_probe():
-    torch.set_default_dtype(torch.float64)
     numbers = [123456789 + 1111 * i for i in range(40)]
     z = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
     probe = fit_probe(z, numbers)

@@ -30,13 +30,7 @@ from helpers.gradients import (
     train,
 )
 
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def draw(*shape, seed=0):

@@ -13,12 +13,7 @@ EXACT = {"rtol": 0, "atol": 1e-12}
 TORCH = {LSTM: (nn.LSTM, "ifgu"), GRU: (nn.GRU, "rfg")}
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def twin(ours):

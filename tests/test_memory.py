@@ -20,12 +20,7 @@ from helpers.memory import (
     recorded_model,
 )
 
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def generator(seed=0):

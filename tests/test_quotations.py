@@ -21,11 +21,7 @@ from helpers.training import fit
 TEXTS = ["a “bc” de", "“ab”", "plain"]
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def small():

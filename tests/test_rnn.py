@@ -11,12 +11,7 @@ from helpers.rnn import RNN, TokenRNN, WindowMLP
 EXACT = {"rtol": 0, "atol": 1e-12}
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def pair(d_x=3, d_h=5):

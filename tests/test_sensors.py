@@ -29,13 +29,7 @@ from helpers.sensors import (
     windows_loss,
 )
 
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def test_the_tank_keeps_its_temperature_and_its_thermostat_remembers():

@@ -45,6 +45,14 @@ def _require_tokens(name: str, there: torch.Tensor) -> None:
         )
 
 
+def word_vectors(num_tokens: int, size: int) -> nn.Embedding:
+    """Vectors that begin at a tenth of PyTorch's size: what little data says about a word then outweighs the noise."""
+    embedding = nn.Embedding(num_tokens, size, padding_idx=PAD)
+    with torch.no_grad():
+        embedding.weight.mul_(0.1)
+    return embedding
+
+
 class BiGRU(nn.Module):
     """A GRU in each direction; what it says at a token does not depend on the padding behind the sequence."""
 
@@ -68,7 +76,7 @@ class BiRNN(nn.Module):
 
     def __init__(self, num_tokens: int, size: int = 24, num_classes: int = 2):
         super().__init__()
-        self.embedding = nn.Embedding(num_tokens, size, padding_idx=PAD)
+        self.embedding = word_vectors(num_tokens, size)
         self.dropout = nn.Dropout(0.3)
         self.encoder = BiGRU(size, size)
         self.pooling = AttentionPooling(2 * size)
@@ -94,7 +102,7 @@ class HAN(nn.Module):
 
     def __init__(self, num_tokens: int, size: int = 24, num_classes: int = 2):
         super().__init__()
-        self.embedding = nn.Embedding(num_tokens, size, padding_idx=PAD)
+        self.embedding = word_vectors(num_tokens, size)
         self.dropout = nn.Dropout(0.3)
         self.words = BiGRU(size, size)
         self.word_pooling = AttentionPooling(2 * size)
@@ -126,7 +134,7 @@ class TextCNN(nn.Module):
 
     def __init__(self, num_tokens: int, size: int = 24, num_classes: int = 2):
         super().__init__()
-        self.embedding = nn.Embedding(num_tokens, size, padding_idx=PAD)
+        self.embedding = word_vectors(num_tokens, size)
         self.filters = nn.ModuleList(
             nn.Conv1d(size, 32, width, padding=width - 1) for width in (3, 4, 5)
         )

@@ -291,8 +291,7 @@ def test_recorded_weights_score_as_recorded():
 def test_recorded_comparison_is_whole():
     recorded = json.loads((RECORDED / "documents.json").read_text())
     for model in recorded["models"].values():
-        assert [run["seed"] for run in model["runs"]] == [0, 1, 2]
-        assert len(model["tried"]) == 2
+        assert [run["seed"] for run in model["runs"]] == [0, 1, 2, 3, 4]
     for run in recorded["models"]["BiRNN"]["runs"]:
         for rows in run["deletion"].values():
             assert all(

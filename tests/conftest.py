@@ -1,22 +1,22 @@
-"""Shared by the tests: one Chromium, cut off from every host but this one; double precision, as in the chapters."""
+"""Shared by the tests: a Chromium, cut off from every host but this one; double precision, as in the chapters."""
+
+from functools import partial
 
 import chromium
 import pytest
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """The Chromium that book/tools/chromium.py finds, started once."""
+def launch():
+    """Start a Chromium, the one that book/tools/chromium.py finds: `launch()`."""
     from playwright.sync_api import sync_playwright
 
     path = chromium.installed()
     assert path, "no Chromium: run `make test`, or set CHROMIUM to the path of one"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=chromium.OPTIONS
+        yield partial(
+            playwright.chromium.launch, executable_path=path, args=chromium.OPTIONS
         )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -22,6 +22,13 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def browser(launch):
+    browser = launch()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
 def started():
     """The chapters that run already, by path."""
     return {}

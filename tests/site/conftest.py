@@ -5,13 +5,15 @@ import threading
 import build
 import pytest
 import serve
+from filelock import FileLock
 from reading import new_page
 
 
 @pytest.fixture(scope="session")
-def clean_build():
-    """Build the site; says whether there was no warning."""
-    return build.build()
+def clean_build(tmp_path_factory):
+    """Build the site; says whether there was no warning. Of tests in two processes, one builds."""
+    with FileLock(tmp_path_factory.getbasetemp().parent / "build.lock"):
+        return build.is_current() or build.build()
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +42,14 @@ def serving():
 def address(site, serving):
     """Where the built site is served."""
     return serving(site)
+
+
+@pytest.fixture
+def browser(launch):
+    """A browser for one test: one that stands still takes no other test with it."""
+    browser = launch()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

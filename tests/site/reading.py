@@ -40,9 +40,16 @@ def scroll_through(page):
     page.evaluate(
         """async () => {
             document.querySelectorAll("article details").forEach((details) => { details.open = true; });
-            for (let y = 0; y < document.documentElement.scrollHeight; y += innerHeight / 2) {
+            const frame = () => new Promise((drawn, fail) => {
+                requestAnimationFrame(drawn);
+                setTimeout(() => fail(new Error("no frame for 20 s")), 20_000);
+            });
+            const root = document.documentElement;
+            const most = 10 * root.scrollHeight;  // what is drawn may add to the page, but must come to an end
+            for (let y = 0; y < root.scrollHeight; y += innerHeight / 2) {
+                if (root.scrollHeight > most) throw new Error("the page grows as it is read");
                 scrollTo(0, y);
-                await new Promise(requestAnimationFrame);
+                await frame();
             }
             scrollTo(0, 0);
         }"""

@@ -19,6 +19,7 @@ from helpers.explorers.energy import EnergyExplorer
 from helpers.explorers.gates import CellExplorer, GateExplorer
 from helpers.explorers.jacobian import JacobianExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
+from helpers.explorers.sampling import SamplingExplorer
 from helpers.explorers.softmax import SoftmaxExplorer
 from helpers.explorers.tokens import TokenExplorer
 from helpers.explorers.unroll import UnrollExplorer
@@ -42,6 +43,7 @@ __all__ = [
     "Question",
     "Quiz",
     "Reader",
+    "SamplingExplorer",
     "SoftmaxExplorer",
     "TokenExplorer",
     "UnrollExplorer",

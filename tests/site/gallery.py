@@ -29,6 +29,7 @@ from helpers.explorers import (
     Question,
     Quiz,
     Reader,
+    SamplingExplorer,
     SoftmaxExplorer,
     TokenExplorer,
     UnrollExplorer,
@@ -181,6 +182,15 @@ def explorers():
             ["place", "staff"],
             ["bad", "good"],
             label="Aspects",
+        ),
+        "sampling": SamplingExplorer(
+            {
+                text: (text, 2 * random.normal(size=(len(text), 5)))
+                for text in ("abc cab\nbac ab cba", "cab abc")
+            },
+            list("abc \n"),
+            place=3,
+            label="Sampling",
         ),
         "quiz": Quiz(
             [

@@ -128,8 +128,8 @@ NUCLEUS = Exercise(
         _sorted_output: (
             "The result is in sorted order, so each token has another's probability. Put it back: `result[order] = …`."
         ),
-        lambda p, s: _scaled(torch.where(p >= 1 - s, p, 0)): (
-            "This keeps tokens whose own probability is large. The share is of their sum."
+        lambda p, s: _scaled(p * _top(p, max(1, int(s * len(p))))): (
+            "This keeps a share of the tokens. The share is of the probability that they hold."
         ),
     },
 )

@@ -1,14 +1,17 @@
 """A Transformer that writes: nothing but a stack of causal layers, and the ways to choose the next token.
 
-Shapes throughout: B sequences in a batch, T steps, K tokens in the vocabulary, N tokens in the context.
+Shapes throughout: B sequences in a batch, T steps, V tokens in the vocabulary, N tokens in the context.
 """
 
 from collections.abc import Sequence
+from importlib.resources import files
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
+from helpers.data import Vocabulary
 from helpers.transformer import (
     KeyValueCache,
     LearnedPositions,
@@ -22,7 +25,7 @@ class DecoderOnly(nn.Module):
     """Tokens in, logits of the next token out: each position attends to itself and to what came before it.
 
     x_t = E[token_t] + P[t], pre-LN layers with GELU under a causal mask, o_t = E x_t:
-    the matrix that reads tokens also writes them. E (K, d), P (N, d).
+    the matrix that reads tokens also writes them. E (V, d), P (N, d).
     Source: Radford et al. 2019 (GPT-2); one matrix for both ends: Press and Wolf 2017.
     """
 
@@ -53,7 +56,7 @@ class DecoderOnly(nn.Module):
         return [KeyValueCache() for _ in self.layers.layers]
 
     def forward(self, tokens, caches=None, need_weights=False):
-        """tokens (B, T) whole numbers → logits (B, T, K), and of each layer the weights (B, h, T, S) or None.
+        """tokens (B, T) whole numbers → logits (B, T, V), and of each layer the weights (B, h, T, S) or None.
 
         caches: what `caches()` gave, to go on from the tokens read before; S counts these too.
         Raises ValueError for S > N and for other shapes.
@@ -69,7 +72,7 @@ class DecoderOnly(nn.Module):
 
 
 def next_probabilities(logits, temperature=1.0, top_k=None, top_p=None):
-    """logits (…, K) → probabilities (…, K) from which the next token is drawn.
+    """logits (…, V) → probabilities (…, V) from which the next token is drawn.
 
     temperature: first the softmax of logits / temperature.
     top_k: then only the k likeliest stay; of equals, the first.
@@ -168,3 +171,23 @@ def mean_loss(model, tokens, stride=None) -> float:
         losses[1:][-1:, -last:].flatten(),
     ]
     return torch.cat(parts).mean().item()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The model of the chapter
+# ---------------------------------------------------------------------------------------------------------------------
+
+RECORDED = files("helpers") / "recorded"  # what experiments/generation.py wrote
+
+
+def writer(vocabulary: Vocabulary, seed: int) -> DecoderOnly:
+    """A model of one layer for the characters of chapter 02, with fresh weights from `seed`."""
+    torch.manual_seed(seed)
+    return DecoderOnly(len(vocabulary), 48, 4, 192, 1, context=64)
+
+
+def recorded_writer(vocabulary: Vocabulary) -> DecoderOnly:
+    """The model that experiments/generation.py trained with seed 0."""
+    model = writer(vocabulary, seed=0)
+    model.load_state_dict(load_file(RECORDED / "generation.safetensors"))
+    return model.eval()

@@ -15,7 +15,7 @@ def _random(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def keep_top_k(logits, k):
-    """logits (K,), k from 1 to K → probabilities (K,), all but k of them exactly 0"""
+    """logits (V,), k from 1 to V → probabilities (V,), all but k of them exactly 0"""
     # the solution begins
     best = torch.topk(logits, k).indices  # (k,)
     kept = torch.full_like(logits, -torch.inf)
@@ -65,10 +65,10 @@ KEEP_TOP_K = Exercise(
 
 
 def nucleus(p, share):
-    """p (K,) probabilities, share from 0 to 1 → (K,): the nucleus, scaled to sum to 1"""
+    """p (V,) probabilities, share from 0 to 1 → (V,): the nucleus, scaled to sum to 1"""
     # the solution begins
     ordered, order = p.sort(descending=True)
-    before = ordered.cumsum(dim=0) - ordered  # (K,): what all likelier ones hold
+    before = ordered.cumsum(dim=0) - ordered  # (V,): what all likelier ones hold
     kept = torch.where(before < share, ordered, 0)
     result = torch.zeros_like(p)
     result[order] = kept / kept.sum()

@@ -80,7 +80,7 @@ function render(context) {
     const which = passages.findIndex(({ name }) => name === frame.get("passage")), text = [...passages[which].text], T = text.length;
     if (changed("passage")) {
       place.input.max = T;
-      if (frame.get("place") > T) return frame.set({ place: T });
+      if (frame.get("place") > T) frame.set({ place: T });
       place.refresh();
       truth = text.map((character) => characters.indexOf(character));
       cells = text.map((character, t) => {

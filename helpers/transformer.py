@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.data import Vocabulary
-from helpers.validation import require_finite, require_shape
+from helpers.validation import require_choice, require_finite, require_shape
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Masks
@@ -143,6 +143,27 @@ class ContinuousPositions(nn.Module):
             c = f(p + b / 2, t + 0.5)
             path.append(p + (a + 2 * b + 2 * c + f(p + c, t + 1)) / 6)
         return torch.stack(path)
+
+
+POSITIONS = ["none", "sinusoidal", "learned", "relative", "continuous"]
+
+
+def position_encoder(
+    kind: str, d_model: int, max_length: int, max_distance: int = 16
+) -> tuple[nn.Module | None, dict]:
+    """What a kind of position, one of POSITIONS, adds to the input (or None), and the options it gives the layers.
+
+    max_length: the number of learned positions; max_distance: the farthest distance that relative ones tell apart.
+    """
+    require_choice("kind", kind, POSITIONS)
+    if kind == "relative":
+        return None, {"max_distance": max_distance}
+    modules = {
+        "sinusoidal": lambda: SinusoidalPositions(d_model),
+        "learned": lambda: LearnedPositions(max_length, d_model),
+        "continuous": lambda: ContinuousPositions(d_model),
+    }
+    return (modules[kind]() if kind in modules else None), {}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Interactive explorers: each is a Jupyter widget, and moves on the static page too, without a kernel."""
 
 from helpers.explorers.analogy import AnalogyExplorer
+from helpers.explorers.architecture import ArchitectureExplorer
 from helpers.explorers.aspects import AspectExplorer
 from helpers.explorers.attention import (
     AttentionExplorer,
@@ -18,6 +19,7 @@ from helpers.explorers.descent import DescentExplorer
 from helpers.explorers.energy import EnergyExplorer
 from helpers.explorers.gates import CellExplorer, GateExplorer
 from helpers.explorers.jacobian import JacobianExplorer
+from helpers.explorers.positions import PositionExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
 from helpers.explorers.sampling import SamplingExplorer
 from helpers.explorers.softmax import SoftmaxExplorer
@@ -26,6 +28,7 @@ from helpers.explorers.unroll import UnrollExplorer
 
 __all__ = [
     "AnalogyExplorer",
+    "ArchitectureExplorer",
     "AspectExplorer",
     "AttentionExplorer",
     "AttentionMap",
@@ -40,6 +43,7 @@ __all__ = [
     "ImageAttentionExplorer",
     "JacobianExplorer",
     "Option",
+    "PositionExplorer",
     "Question",
     "Quiz",
     "Reader",

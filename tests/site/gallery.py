@@ -137,6 +137,66 @@ def explorers():
     )
     return {
         "tokens": AttentionExplorer({"short": maps, "large": large}, label="Tokens"),
+        "patches": ImageAttentionExplorer(
+            photo, weights(24, 24), (4, 6), np.eye(4, 6), query=9, label="Patches"
+        ),
+        "energies": EnergyExplorer(
+            keys, np.roll(keys, 1, axis=0), parameters=parameters, label="Energies"
+        ),
+        "softmax": SoftmaxExplorer.from_seed(0, draws=4, label="Softmax"),
+        "jacobian": JacobianExplorer(label="Jacobians"),
+        "descent": DescentExplorer(
+            optimizer="momentum", learning_rate=0.03, label="Descent"
+        ),
+        "gates": GateExplorer({"pulses": pulses, "wave": 32 * [0.5]}, label="Gates"),
+        "cell": CellExplorer(
+            trace,
+            "it was 'so odd' that she, said\n'Oh' and ",
+            [*8 * [0], *32 * [1]],
+            "late",
+        ),
+        "unroll": UnrollExplorer(
+            *network(6, 4, 2),
+            tokens=list("ab c"),
+            sentences=["abba cab a b", "a cab"],
+            outputs=["no", "yes"],
+            step=3,
+            label="Unrolled",
+        ),
+        "character": CharacterExplorer(
+            *network(12, 5, 5), list("abc \n"), prefix="ab", label="Characters"
+        ),
+        "pieces": TokenExplorer(
+            ["unheard, he heard", "low low lower newest newest", "😀 שלום 中文 été"],
+            PIECES,
+            merges=2,
+            label="Pieces",
+        ),
+        "analogies": AnalogyExplorer(
+            NAMES,
+            random.normal(size=(len(NAMES), 8)),
+            [tuple(NAMES[:3]), tuple(NAMES[5:8])],
+            label="Analogies",
+        ),
+        "beam": BeamExplorer(beams(), NAMES[:8], max_length=9, step=1, label="Beam"),
+        "context": ContextExplorer(readers, [41523, 98765], (3, 4, 5), label="Context"),
+        "aspects": AspectExplorer(
+            aspect_model(),
+            KNOWN,
+            ["the bed was dirty , near the beach .", "good staff. 😀 bad bed"],
+            ["place", "staff"],
+            ["bad", "good"],
+            label="Aspects",
+        ),
+        "sampling": SamplingExplorer(
+            {
+                text: (text, 2 * random.normal(size=(len(text), 5)))
+                for text in ("abc cab\nbac ab cba", "cab abc")
+            },
+            list("abc \n"),
+            place=3,
+            label="Sampling",
+        ),
         "architecture": ArchitectureExplorer(
             Transformer(len(numerals), len(numerals), 8, 4, 12, 1),
             numerals,

@@ -49,7 +49,7 @@ def attention_rows(name: str, values, shape: tuple[int | str, ...]) -> np.ndarra
         raise ValueError(
             f"{name}: got {weights.min():.4g} in shape {weights.shape}, expected none below 0"
         )
-    sums = weights.sum(axis=-1)
+    sums = weights.sum(axis=-1).ravel()
     worst = int(np.abs(sums - 1).argmax())
     if abs(sums[worst] - 1) > 1e-3:
         got = f"row {worst} of shape {weights.shape} with sum {sums[worst]:.4f}"

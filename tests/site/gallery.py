@@ -113,6 +113,12 @@ def explorers():
     ]
     tokens = [f"t{i}" for i in range(32)]
     large = [AttentionMap(weights(32, 32), tokens, tokens, "32 × 32")]
+
+    def heads(*tokens):
+        stack = [weights(len(tokens), len(tokens)) for _ in range(6)]
+        stack = np.reshape(stack, (2, 3, len(tokens), len(tokens)))
+        return [AttentionMap(stack, tokens, tokens, "encoder")]
+
     keys = [(1.5, 0.5), (0.5, 1.5), (-1, 1), (-1.5, -1), (0.5, -1.5)]
     parameters = {
         "additive": {"W_q": [[1, 0.5]], "W_k": [[-0.5, 1]], "v": [2]},
@@ -137,6 +143,11 @@ def explorers():
     )
     return {
         "tokens": AttentionExplorer({"short": maps, "large": large}, label="Tokens"),
+        "heads": AttentionExplorer(
+            {"it": heads("[CLS]", "it", "is", "[SEP]"), "so": heads("so", "it")},
+            layer=1,
+            label="Heads",
+        ),
         "patches": ImageAttentionExplorer(
             photo, weights(24, 24), (4, 6), np.eye(4, 6), query=9, label="Patches"
         ),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zlib
 from pathlib import Path
 
 import gallery
@@ -266,11 +267,89 @@ def test_pointing_at_a_row_makes_it_the_query(explorer):
         assert int(step.input_value()) < last
 
 
+def stored_heads(stored):
+    """The weights of each example's first map, (L, h, T_q, T_k)."""
+    levels, at, found = zlib.decompress(stored["_levels"]), 0, {}
+    for example in stored["_examples"]:
+        (panel,) = example["maps"]
+        shape = (*stored["_heads"], len(panel["queries"]), len(panel["keys"]))
+        count = int(np.prod(shape))
+        weights = np.frombuffer(levels[at : at + count], np.uint8) / 255.0
+        weights = weights.reshape(shape) ** 2
+        found[example["name"]] = weights / weights.sum(axis=-1, keepdims=True)
+        at += count
+    assert at == len(levels)
+    return found
+
+
+def shown_row(explorer, size):
+    """The weights of the chosen row as the table shows them, for maps of at most eight keys; else the greatest."""
+    texts = explorer.locator(".pa-bars output").all_inner_texts()
+    return [value(text) for text in texts][: min(size, 8)]
+
+
+def temperature_of_a_head(explorer, stored):
+    row = stored_heads(stored)[stored["example"]]
+    row = row[stored["layer"], stored["head"], stored["step"]]
+    for position in (-0.5, 0, 0.4):
+        slide(explorer.get_by_label("Temperature"), position)
+        with np.errstate(divide="ignore"):
+            weights = softmax(np.log(row), 10**position)
+        kept = np.sort(np.argsort(-weights, kind="stable")[:8])
+        assert np.allclose(shown_row(explorer, len(row)), weights[kept], atol=6e-4)
+
+
+@cases("AttentionExplorer")
+def test_heads_and_their_fusions(explorer):
+    stored = state(explorer)
+    if not stored.get("_heads"):
+        return
+    weights, step = stored_heads(stored)[stored["example"]], stored["step"]
+    layers, heads, size, _ = weights.shape
+    mean = weights.mean(axis=1)
+    top = weights.max(axis=1)
+    passed = [(mean[0] + np.eye(size)) / 2]
+    for each in mean[1:]:
+        passed.append((each + np.eye(size)) / 2 @ passed[-1])
+    fused = {"mean": mean, "max": top / top.sum(axis=-1, keepdims=True)}
+    fused["rollout"] = np.stack(passed)
+    for layer in range(layers):
+        slide(explorer.get_by_role("slider", name="Layer"), layer)
+        explorer.get_by_label("Show").select_option("head")
+        for head in range(0, heads, 2):
+            slide(explorer.get_by_role("slider", name="Head"), head)
+            kept = np.sort(np.argsort(-weights[layer, head, step], kind="stable")[:8])
+            expected = weights[layer, head, step][kept]
+            assert np.allclose(shown_row(explorer, size), expected, atol=6e-4)
+        for fusion, maps in fused.items():
+            explorer.get_by_label("Show").select_option(fusion)
+            kept = np.sort(np.argsort(-maps[layer, step], kind="stable")[:8])
+            shown = shown_row(explorer, size)
+            assert np.allclose(shown, maps[layer, step][kept], atol=6e-4)
+
+
+@cases("AttentionExplorer")
+def test_a_head_is_chosen_in_the_overview(explorer):
+    stored = state(explorer)
+    if not stored.get("_heads"):
+        return
+    explorer.get_by_label("Show").select_option("mean")
+    overview = explorer.locator(".pa-map canvas").first
+    box = overview.bounding_box()
+    overview.click(position={"x": box["width"] - 6, "y": box["height"] - 6})
+    for name, count in zip(("Layer", "Head"), stored["_heads"], strict=True):
+        slider = explorer.get_by_role("slider", name=name)
+        assert int(slider.input_value()) == count - 1
+    assert explorer.get_by_label("Show").input_value() == "head"
+
+
 @cases("AttentionExplorer")
 def test_temperature_is_a_softmax(explorer):
     stored = state(explorer)
     example = next(e for e in stored["_examples"] if e["name"] == stored["example"])
     logits = np.frombuffer(stored["_weights"], "<f2").astype(float)
+    if stored.get("_heads"):  # the chosen head's: bytes, round(255 √w)
+        return temperature_of_a_head(explorer, stored)
     place = 0
     for other in stored["_examples"]:
         if other is example:

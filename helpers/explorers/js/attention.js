@@ -27,11 +27,101 @@ function clip(context, text, width) {
   return `${text.slice(0, end)}…`;
 }
 
-/** The panel of one map. `choose(step)` is called when the reader points at a query. */
+const FUSIONS = [["head", "one head"], ["mean", "mean of heads"], ["max", "greatest of heads"], ["rollout", "rollout so far"]];
+
+/** The product of two square matrices, and one's mean with the identity. */
+const times = (a, b, n) => Float64Array.from(a, (_, at) => {
+  let sum = 0;
+  for (let k = 0, i = at - (at % n), j = at % n; k < n; k += 1) sum += a[i + k] * b[k * n + j];
+  return sum;
+});
+const halfStay = (a, n) => a.map((weight, at) => (weight + (at % n === Math.floor(at / n) ? 1 : 0)) / 2);
+
+/** One map, (T_q · T_k), of all layers and heads: one head's, or what a fusion makes of the layer's heads. */
+export function fuse(weights, [, heads], size, keys, layer, head, fusion) {
+  const map = (l, i) => weights.subarray((l * heads + i) * size, (l * heads + i + 1) * size);
+  if (fusion === "head") return map(layer, head);
+  const all = (l, join) => Float64Array.from({ length: size }, (_, at) => join(Array.from({ length: heads }, (__, i) => map(l, i)[at])));
+  const mean = (l) => all(l, (values) => values.reduce((a, b) => a + b) / heads);
+  if (fusion === "mean") return mean(layer);
+  if (fusion === "max") {
+    const top = all(layer, (values) => Math.max(...values));
+    const sums = Array.from({ length: size / keys }, (_, row) => top.subarray(row * keys, (row + 1) * keys).reduce((a, b) => a + b));
+    return top.map((weight, at) => weight / sums[Math.floor(at / keys)]);
+  }
+  let total = halfStay(mean(0), keys);
+  for (let l = 1; l <= layer; l += 1) total = times(halfStay(mean(l), keys), total, keys);
+  return total;
+}
+
+/** Weights from their bytes, round(255 √w), each row brought back to sum 1. */
+export function fromLevels(levels, keys) {
+  const weights = Float32Array.from(levels, (level) => (level / 255) ** 2);
+  for (let row = 0; row < weights.length; row += keys) {
+    const part = weights.subarray(row, row + keys), sum = part.reduce((a, b) => a + b);
+    part.forEach((weight, key) => { part[key] = weight / sum; });
+  }
+  return weights;
+}
+
+/** Every head of every layer as a small picture; `pick(layer, head)` is called when the reader points at one. */
+class Overview {
+  constructor(name, weights, shape, [queries, keys], pick) {
+    Object.assign(this, { weights, shape, queries, keys });
+    const [layers, heads] = shape;
+    this.canvas = h("canvas", { role: "img", "aria-label": `All ${layers} layers (rows) and ${heads} heads (columns) of ${name}.`, click: ({ offsetX, offsetY }) => {
+      const layer = Math.floor((offsetY - this.top) / this.pitch), head = Math.floor((offsetX - this.left) / this.pitch);
+      if (layer >= 0 && layer < layers && head >= 0 && head < heads) pick(layer, head);
+    } });
+    this.root = h("div", { class: "pa-map" }, this.canvas);
+  }
+
+  lay(width, theme) {
+    const [layers, heads] = this.shape;
+    this.theme = theme;
+    [this.left, this.top] = [18, 18];
+    this.pitch = Math.max(8, Math.floor(Math.min(64, (width - this.left - 2) / heads)));
+    this.context = fit(this.canvas, this.left + this.pitch * heads + 2, this.top + this.pitch * layers + 2);
+  }
+
+  /** All maps; around those that the panel shows, a frame. */
+  paint(layer, head, fusion) {
+    const { context, theme, left, top, pitch, queries, keys, shape: [layers, heads] } = this, side = pitch - 4;
+    context.clearRect(0, 0, left + pitch * heads + 2, top + pitch * layers + 2);
+    Object.assign(context, { fillStyle: theme.text, textAlign: "center", textBaseline: "middle" });
+    const label = (text, x, y, chosen) => {
+      context.font = `${chosen ? 700 : 400} 11px ${theme.font}`;
+      context.fillStyle = theme.text;
+      context.fillText(text, x, y);
+    };
+    for (let l = 0; l < layers; l += 1) label(l + 1, left / 2, top + (l + 0.5) * pitch, l === layer);
+    for (let i = 0; i < heads; i += 1) label(i + 1, left + (i + 0.5) * pitch, top / 2, fusion === "head" && i === head);
+    for (let at = 0; at < this.weights.length; at += 1) {
+      const weight = this.weights[at];
+      if (weight < FAINT) continue;
+      const cell = at % (queries * keys), map = (at - cell) / (queries * keys);
+      const x = left + (map % heads) * pitch + 2 + ((cell % keys) * side) / keys, y = top + Math.floor(map / heads) * pitch + 2 + (Math.floor(cell / keys) * side) / queries;
+      context.fillStyle = theme.ramp(weight);
+      context.fillRect(x, y, side / keys, side / queries);
+    }
+    const frame = (l, i, colour, across = 1, down = 1) => {
+      context.strokeStyle = colour;
+      context.strokeRect(left + i * pitch + 1, top + l * pitch + 1, across * pitch - 2, down * pitch - 2);
+    };
+    context.lineWidth = 1;
+    for (let l = 0; l < layers; l += 1) for (let i = 0; i < heads; i += 1) frame(l, i, theme.ramp(0.3));
+    context.lineWidth = 2.5;
+    if (fusion === "head") frame(layer, head, theme.text);
+    else if (fusion === "rollout") frame(0, 0, theme.text, heads, layer + 1);
+    else frame(layer, 0, theme.text, heads);
+  }
+}
+
+/** The panel of one map. `choose(step)` is called when the reader points at a query, `pick(layer, head)` at a head. */
 class Panel {
-  constructor(map, logits, choose) {
+  constructor(map, logits, choose, shape, pick) {
     this.map = map;
-    this.logits = logits;
+    this.logits = logits; // of a map with heads: all their weights
     this.facts = [];
     const right = map.queries.filter((_, step) => !isWrong(map, step)).length;
     this.root = h("div", { class: `pa-panel${map.attends ? "" : " pa-wide"}`, role: "group", "aria-label": map.name },
@@ -42,8 +132,19 @@ class Panel {
       this.root.append(h("p", { class: "pa-note" }, count, " tokens right"));
     }
     if (map.note) this.root.append(h("p", { class: "pa-note" }, map.note));
+    if (map.heads) {
+      this.overview = new Overview(map.name, logits, shape, [map.queries.length, map.keys.length], pick);
+      this.root.append(this.overview.root);
+    }
     if (map.attends) this.#buildMap(choose);
     else this.#buildTokens(choose);
+  }
+
+  /** Of a map with heads: what is shown of them. */
+  take(layer, head, fusion) {
+    const { map, overview: { weights, shape } } = this, [queries, keys] = [map.queries.length, map.keys.length];
+    const weightsNow = fuse(weights, shape, queries * keys, keys, layer, head, fusion);
+    this.logits = Float64Array.from(weightsNow, Math.log);
   }
 
   #buildMap(choose) {
@@ -63,6 +164,11 @@ class Panel {
     };
     const list = h("dl", {}, fact("entropy"), fact("greatest"));
     if (map.truth) list.append(fact("on the true token"), fact("rows right"));
+    this.whole = map.heads ? ["entropy, all rows", "most looked at", "distance", "on the token before"].map((name) => {
+      const value = number();
+      list.append(h("div", {}, h("dt", {}, name), h("dd", {}, value)));
+      return value;
+    }) : [];
     this.bars = Array.from({ length: Math.min(map.keys.length, SHOWN + 1) }, () => {
       const token = h("th", { scope: "row" }), bar = h("i"), value = number();
       return { token, bar, value, row: h("tr", {}, token, h("td", { "aria-hidden": "true" }, bar), h("td", {}, value)) };
@@ -115,6 +221,7 @@ class Panel {
   lay(view, width, theme) {
     if (!this.map.attends) return;
     this.theme = theme;
+    this.overview?.lay(width, theme);
     this.geometry = this.#place(view, width, theme);
     this.plain = fit(this.base, width, this.geometry.height);
     this.strong = fit(this.top, width, this.geometry.height);
@@ -131,8 +238,20 @@ class Panel {
       const hit = this.rows.filter((row, step) => truth[step].includes(greatest(row))).length;
       write(this.facts[3], `${hit} of ${asked}`);
     }
+    this.#summarise();
     this.plain.clearRect(0, 0, width, height);
     return view === "lines" ? this.#paintLines(this.plain) : this.#paintMatrix(this.plain);
+  }
+
+  /** Of a map with heads: means over all rows. */
+  #summarise() {
+    if (!this.whole.length) return;
+    const { rows, map: { keys } } = this, mean = (f) => rows.reduce((sum, row, t) => sum + f(row, t), 0) / rows.length;
+    const columns = keys.map((_, key) => mean((row) => row[key])), top = greatest(columns);
+    const distance = mean((row, t) => row.reduce((sum, weight, s) => sum + weight * Math.abs(s - t), 0));
+    const before = rows.slice(1).reduce((sum, row, t) => sum + row[t], 0) / (rows.length - 1);
+    const texts = [`${fixed(mean(entropy), 2)} bits`, `${fixed(columns[top], 3)} ${keys[top]}`, fixed(distance, 2), fixed(before, 3)];
+    texts.forEach((text, i) => write(this.whole[i], text));
   }
 
   #paintMatrix(context) {
@@ -269,23 +388,41 @@ class Panel {
   }
 }
 
-function render(context) {
+async function inflate(view) {
+  const inflated = new Blob([view]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(inflated).arrayBuffer());
+}
+
+async function render(context) {
   const { model } = context, frame = new Frame(context, "AttentionExplorer"), examples = frame.get("_examples");
-  const logits = halves(model.get("_weights")), queryName = frame.get("query_name");
+  const logits = halves(model.get("_weights")), shape = frame.get("_heads"), many = shape.length > 0;
+  const levels = many ? await inflate(model.get("_levels")) : null, queryName = frame.get("query_name");
   const QueryName = queryName[0].toUpperCase() + queryName.slice(1);
   const offsets = [];
-  let offset = 0;
+  let offset = 0, byte = 0;
   for (const { maps } of examples) {
     offsets.push(maps.map((map) => {
-      const start = offset;
-      if (map.attends) offset += map.queries.length * map.keys.length;
+      const start = map.heads ? byte : offset, size = map.queries.length * map.keys.length;
+      if (map.heads) byte += shape[0] * shape[1] * size;
+      else if (map.attends) offset += size;
       return start;
     }));
   }
+  const stored = (map, start) => {
+    if (!map.heads) return logits.subarray(start);
+    const length = shape[0] * shape[1] * map.queries.length * map.keys.length;
+    return fromLevels(levels.subarray(start, start + length), map.keys.length);
+  };
   let panels = [], steps = 1, theme;
 
   if (examples.length > 1) frame.select("example", "Example", examples.map(({ name }) => [name, name]));
   const slider = frame.range("step", { label: QueryName, min: 0, max: 0, show: (step) => `${step + 1} of ${steps}` });
+  let headSlider;
+  if (many) {
+    frame.range("layer", { label: "Layer", min: 0, max: shape[0] - 1, show: (layer) => `${layer + 1} of ${shape[0]}` });
+    headSlider = frame.range("head", { label: "Head", min: 0, max: shape[1] - 1, show: (head) => `${head + 1} of ${shape[1]}` });
+    frame.select("fusion", "Show", FUSIONS);
+  }
   frame.range("temperature", TEMPERATURE);
   frame.select("view", "View", [["matrix", "matrix"], ["lines", "lines"]]);
   frame.reset();
@@ -294,6 +431,7 @@ function render(context) {
   frame.picture.after(h("p", { class: "pa-legend" }, drawn, scale, outlined, wrong));
 
   const choose = (step) => { if (step !== frame.get("step")) frame.set({ step }); };
+  const pick = (layer, head) => frame.set({ layer, head, fusion: "head" });
 
   function build() {
     const index = examples.findIndex(({ name }) => name === frame.get("example")), { maps } = examples[index];
@@ -301,7 +439,7 @@ function render(context) {
     slider.input.max = steps - 1;
     if (frame.get("step") >= steps) frame.set({ step: steps - 1 });
     slider.refresh();
-    panels = maps.map((map, i) => new Panel(map, logits.subarray(offsets[index][i]), choose));
+    panels = maps.map((map, i) => new Panel(map, stored(map, offsets[index][i]), choose, shape, pick));
     frame.picture.style.setProperty("--pa-least", `${Math.max(...panels.map((panel) => panel.need))}px`);
     frame.picture.style.setProperty("--pa-maps", maps.filter((map) => map.attends).length || 1);
     frame.picture.replaceChildren(...panels.map((panel) => panel.root));
@@ -317,14 +455,22 @@ function render(context) {
       const width = Math.min(...panels.map((panel) => panel.root.clientWidth));
       for (const panel of panels) panel.lay(view, width, theme);
     }
-    if (changed("example", "view", "size", "theme", "temperature")) {
+    const heads = [frame.get("layer"), frame.get("head"), frame.get("fusion")];
+    const rehead = many && changed("example", "layer", "head", "fusion");
+    if (rehead) {
+      headSlider.input.disabled = heads[2] !== "head";
+      for (const panel of panels) if (panel.overview) panel.take(...heads);
+    }
+    if (rehead || changed("size", "theme", "view")) for (const panel of panels) panel.overview?.paint(...heads);
+    if (rehead || changed("example", "view", "size", "theme", "temperature")) {
       const count = panels.reduce((sum, panel) => sum + panel.paint(frame.get("temperature")), 0);
       const all = panels.reduce((sum, { map }) => sum + (map.attends ? map.queries.length * map.keys.length : 0), 0);
       write(drawn, view === "lines" ? `${count} of ${all} weights as lines (≥ ${FAINT}); thickness = weight` : `${all} weights`);
       scale.hidden = view === "lines";
     }
     const step = frame.get("step");
-    write(frame.summary, [`${QueryName} ${step + 1} of ${steps}.`, ...panels.map((panel) => panel.choose(step))].join(" "));
+    const which = { head: `Layer ${heads[0] + 1}, head ${heads[1] + 1}`, mean: `Layer ${heads[0] + 1}, mean of heads`, max: `Layer ${heads[0] + 1}, greatest of heads`, rollout: `Rollout through layer ${heads[0] + 1}` };
+    write(frame.summary, [...(many ? [`${which[heads[2]]}.`] : []), `${QueryName} ${step + 1} of ${steps}.`, ...panels.map((panel) => panel.choose(step))].join(" "));
   });
 }
 

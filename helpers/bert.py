@@ -1,6 +1,6 @@
 """A pretrained encoder: BERT's architecture (Devlin et al. 2018), and the weights of a small one, all-MiniLM-L6-v2.
 
-Shapes: B sequences in a batch, T tokens, d = d_model numbers a token, h heads, L layers.
+Shapes: B sequences in a batch, T tokens, d = d_model numbers a token, h heads, N layers.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from helpers.validation import require_shape
 
 
 class Bert(nn.Module):
-    """Embeddings, and L encoder layers with post-LN and GELU. The sizes left as they are make all-MiniLM-L6-v2.
+    """Embeddings, and N encoder layers with post-LN and GELU. The sizes left as they are make all-MiniLM-L6-v2.
 
     BERT-base has d_model 768, 12 layers, 12 heads and d_ff 3072; BERT-large 1024, 24, 16 and 4096.
     """
@@ -50,7 +50,7 @@ class Bert(nn.Module):
         need_weights: bool = False,
     ) -> tuple[list[torch.Tensor], list[torch.Tensor | None]]:
         """tokens (B, T), 0 for padding; segments (B, T), 0 or 1, all 0 if left out
-        → L + 1 states (B, T, d), the embeddings first; for each layer its weights
+        → N + 1 states (B, T, d), the embeddings first; for each layer its weights
         (B, h, T, T) or None.
 
         Raises ValueError for numbers that are no token's, for another shape, and
@@ -111,7 +111,7 @@ def our_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the encoder makes of one text: its tokens (T), states (L + 1, T, d), and weights (L, h, T, T)."""
+    """What the encoder makes of one text: its tokens (T), states (N + 1, T, d), and weights (N, h, T, T)."""
 
     tokens: list[str]
     states: torch.Tensor
@@ -154,7 +154,7 @@ class PretrainedEncoder:
 
     @torch.no_grad()
     def means(self, texts: Sequence[str], batch_size: int = 32) -> torch.Tensor:
-        """(L + 1, N, d): for each layer and text the mean of its tokens' states.
+        """(N + 1, B, d): for each layer and text the mean of its tokens' states.
 
         Texts of like length go together, so that little is padding. Raises as `tokenize` does.
         """
@@ -165,13 +165,13 @@ class PretrainedEncoder:
             tokens = self.batch([texts[i] for i in order[start : start + batch_size]])
             states, _ = self.model(tokens)
             kept = (tokens != 0).unsqueeze(-1).to(states[0].dtype)  # (B, T, 1)
-            total = (torch.stack(states) * kept).sum(dim=2)  # (L + 1, B, d)
+            total = (torch.stack(states) * kept).sum(dim=2)  # (N + 1, B, d)
             parts.append(total / kept.sum(dim=1))
         back = torch.tensor(order).argsort()
         return torch.cat(parts, dim=1)[:, back]
 
     def vectors(self, texts: Sequence[str], batch_size: int = 32) -> torch.Tensor:
-        """(N, d): one vector of length 1 for each text, the mean of its last states.
+        """(B, d): one vector of length 1 for each text, the mean of its last states.
 
         The dot product of two is their cosine. Source: Reimers and Gurevych 2019. Raises as `tokenize` does.
         """

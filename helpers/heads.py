@@ -34,19 +34,19 @@ STATISTICS = (
 
 
 def head_statistics(weights: torch.Tensor) -> torch.Tensor:
-    """weights (L, h, T, T) of one text, [CLS] first and [SEP] last → (7, L, h), in the order of STATISTICS.
+    """weights (N, h, T, T) of one text, [CLS] first and [SEP] last → (7, N, h), in the order of STATISTICS.
 
     All are means over the text's own tokens as queries, [CLS] and [SEP] not among them: the entropy of the weights in
     bits; the distance |s − t| in tokens, by weight; and the shares on [CLS], on [SEP], on the token before, on the
     token itself and on the token after. Raises ValueError for another shape and for a text without tokens.
     """
     size = weights.shape[-1]
-    require_shape("weights", weights, ("L", "h", size, size))
+    require_shape("weights", weights, ("N", "h", size, size))
     if size < 3:
         raise ValueError(
             f"weights: got {size} tokens, expected at least 3, [CLS] and [SEP] among them"
         )
-    rows = weights[:, :, 1:-1]  # (L, h, T - 2, T)
+    rows = weights[:, :, 1:-1]  # (N, h, T - 2, T)
     position = torch.arange(size)
     distance = (position - position[1:-1, None]).abs().to(rows.dtype)
     values = (
@@ -155,7 +155,7 @@ def verb_questions(count: int = 240, seed: int = 0) -> list[Question]:
 
 
 def answers(encoder: PretrainedEncoder, questions: Sequence[Question]) -> torch.Tensor:
-    """(N, 2, L, h): in each head, the query's weight on the right and on the wrong token.
+    """(Q, 2, N, h): in each head, the query's weight on the right and on the wrong token.
 
     Raises ValueError for a query, right or wrong token that is not once in its text.
     """
@@ -174,7 +174,7 @@ def answers(encoder: PretrainedEncoder, questions: Sequence[Question]) -> torch.
 
 
 def chosen_and_tested(right: torch.Tensor, seed: int = 0) -> tuple[tuple, float, float]:
-    """right (N, L, h), whether each head is right: the best head on half of the pairs, and how it does on the others.
+    """right (Q, N, h), whether each head is right: the best head on half of the pairs, and how it does on the others.
 
     Rows 2i and 2i + 1 are a pair and stay together. Returns ((layer, head), share right where it was chosen, share
     right on the other half).

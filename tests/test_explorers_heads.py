@@ -117,7 +117,7 @@ def test_it_says_how_many_heads():
     [
         (
             lambda: panel(soft(3, 2, 4, 3)),
-            r"weights: got shape \(3, 2, 4, 3\), expected \(L, h, 4, 4\)",
+            r"weights: got shape \(3, 2, 4, 3\), expected \(N, h, 4, 4\)",
         ),
         (lambda: panel(soft(2, 4, 4)), r"weights: got shape \(2, 4, 4\)"),
         (lambda: panel(2 * soft(1, 1, 4, 4)), "weights: got row . .* sum 2.0000"),

@@ -59,7 +59,7 @@ MEAN_POOL = Exercise(
 
 
 def share_before(weights):
-    """weights (L, h, T, T), rows sum to 1 → for each head the mean weight on the token before (L, h)"""
+    """weights (N, h, T, T), rows sum to 1 → for each head the mean weight on the token before (N, h)"""
     # the solution begins
     return weights.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=-1)
     # the solution ends
@@ -110,9 +110,10 @@ ONE_HEAD = Exercise(
     title="what one head adds",
     difficulty=2,
     minutes=15,
-    task="The heads' outputs are joined and multiplied by $W_O$. The same, written as a sum: each head has its own "
-    "columns of $W_O$ (here `output`, as `F.linear` takes it) and adds $A_h V_h W_{O,h}^\\top$ to the states. Compute the term of the head of that number. With it you can "
-    "take a head out of the model and see what it was good for.",
+    task="The heads' outputs are joined and multiplied by $W_O$ (here `output`, as `F.linear` takes it). The same, "
+    "written as a sum: each head has its own columns of $W_O$ and adds $A_h V_h W_{O,h}^\\top$ to the states. Compute "
+    "this term for the head of the number given. With it you can take a head out of the model and see what it was "
+    "good for.",
     hint="Joined, head $h$ fills the numbers from $h \\cdot d/h$ on. `F.linear(x, W)` is `x @ W.T`, so these numbers "
     "meet *columns* of `output`.",
     solution=one_head,
@@ -141,7 +142,7 @@ ONE_HEAD = Exercise(
 
 
 def rollout(weights):
-    """weights (L, T, T), for each layer the mean map of its heads → what each last state has of each token (T, T)"""
+    """weights (N, T, T), for each layer the mean map of its heads → what each last state has of each token (T, T)"""
     # the solution begins
     total = torch.eye(weights.shape[-1], dtype=weights.dtype)
     for layer in weights:
@@ -163,7 +164,7 @@ ROLLOUT = Exercise(
     minutes=15,
     task="A map of layer 4 says which *states* of layer 3 were mixed, not which words. Abnar and Zuidema follow the "
     "words: a layer keeps half of a state by its residual path and mixes the other half by its map, so "
-    "$\\tilde A = (A + I)/2$, and the layers multiply, $R = \\tilde A_L \\cdots \\tilde A_2 \\tilde A_1$. Compute $R$.",
+    "$\\tilde A = (A + I)/2$, and the layers multiply, $R = \\tilde A_N \\cdots \\tilde A_2 \\tilde A_1$. Compute $R$.",
     hint="Begin with the identity. Which side does the next layer's map go on? Its rows ask, so it goes on the left.",
     solution=rollout,
     cases=[(_soft(3, 4, 4),), (_soft(2, 5, 5, seed=1),)],

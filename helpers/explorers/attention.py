@@ -26,7 +26,7 @@ NO_ATTENTION = "No attention: every word is written from the same vector."
 class AttentionMap:
     """One model's attention over one sequence: a panel of the explorer.
 
-    weights   (T_q, T_k), or (L, h, T_q, T_k) for L layers of h heads, each row sums to 1; None for a model without
+    weights   (T_q, T_k), or (N, h, T_q, T_k) for N layers of h heads, each row sums to 1; None for a model without
               attention
     queries   T_q tokens, e.g. what the model wrote
     keys      T_k tokens, e.g. what it read
@@ -53,7 +53,7 @@ class AttentionMap:
         else:
             shape = len(self.queries), len(self.keys)
             if np.ndim(self.weights) == 4:
-                shape = "L", "h", *shape
+                shape = "N", "h", *shape
             store("weights", attention_rows("weights", self.weights, shape))
         if self.expected is not None:
             store("expected", words("expected", self.expected))
@@ -68,7 +68,7 @@ class AttentionMap:
 
     @property
     def heads(self) -> list[int]:
-        """Layers and heads, [L, h]; empty for one map, or none."""
+        """Layers and heads, [N, h]; empty for one map, or none."""
         return [] if self.weights is None else list(self.weights.shape[:-2])
 
     def __repr__(self) -> str:

@@ -31,7 +31,6 @@ from helpers.data import number_pairs
 from helpers.seq2seq import FixedContextDecoder
 from helpers.training import fit
 from helpers.transformer import (
-    POSITIONS,
     MultiHeadAttention,
     Transformer,
     TransformerEncoder,
@@ -113,15 +112,23 @@ def translation() -> dict:
 DIGITS, BLANK = 10, 10
 LONGEST = 64
 TASKS = {"reverse": [16], "three back": [16, 32, 64]}  # lengths of the test
+KINDS = {  # name: (kind of position, the farthest distance that relative ones tell apart)
+    "none": ("none", 0),
+    "sinusoidal": ("sinusoidal", 0),
+    "learned": ("learned", 0),
+    "relative, 8": ("relative", 8),
+    "relative, 16": ("relative", 16),  # a distance that training has not
+    "continuous": ("continuous", 0),
+}
 
 
 class Labeller(nn.Module):
     """digits (B, T) → logits (B, T, 11): embedding, positions of one kind, two encoder layers, one output layer."""
 
-    def __init__(self, kind: str, d_model: int = 32):
+    def __init__(self, kind: str, max_distance: int, d_model: int = 32):
         super().__init__()
         self.embedding = nn.Embedding(DIGITS, d_model)
-        self.positions, options = position_encoder(kind, d_model, LONGEST)
+        self.positions, options = position_encoder(kind, d_model, LONGEST, max_distance)
         self.encoder = TransformerEncoder(d_model, 4, 64, 2, norm_first=True, **options)
         self.output = nn.Linear(d_model, DIGITS + 1)
 
@@ -144,10 +151,10 @@ def task(name: str, length: int, count: int, generator: torch.Generator):
 def positions(steps: int = 500) -> dict:
     runs = []
     for name, lengths in TASKS.items():
-        for kind in POSITIONS:
+        for kind in KINDS:
             for seed in SEEDS:
                 torch.manual_seed(seed)
-                model = Labeller(kind)
+                model = Labeller(*KINDS[kind])
 
                 def loss(generator, name=name, model=model):
                     length = 16

@@ -149,7 +149,7 @@ POSITIONS = ["none", "sinusoidal", "learned", "relative", "continuous"]
 
 
 def position_encoder(
-    kind: str, d_model: int, max_length: int, max_distance: int = 16
+    kind: str, d_model: int, max_length: int, max_distance: int = 8
 ) -> tuple[nn.Module | None, dict]:
     """What a kind of position, one of POSITIONS, adds to the input (or None), and the options it gives the layers.
 
@@ -263,7 +263,7 @@ class MultiHeadAttention(nn.Module):
         if self.relative is not None:
             attn_mask = self._relative_energy(q, k.shape[2], attn_mask)
         if need_weights:
-            energy = q @ k.mT / math.sqrt(q.shape[-1])  # (B, h, T, S)
+            energy = q / math.sqrt(q.shape[-1]) @ k.mT  # (B, h, T, S)
             if attn_mask is not None and attn_mask.dtype == torch.bool:
                 energy = energy.masked_fill(~attn_mask, -torch.inf)
             elif attn_mask is not None:

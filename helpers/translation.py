@@ -22,6 +22,7 @@ RECORDED_MODELS = {
     "Luong": "translation_luong",
     "Cho": "encoder_decoder_cho",
     "Sutskever": "encoder_decoder_sutskever",
+    "Transformer": "translation_transformer",
 }
 
 

@@ -1,5 +1,6 @@
 """The Transformer against PyTorch's, with copied weights, and by its properties."""
 
+import json
 import math
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from helpers.data import number_pairs
 from helpers.transformer import (
+    POSITIONS,
     ContinuousPositions,
     DecoderLayer,
     EncoderLayer,
@@ -22,8 +25,10 @@ from helpers.transformer import (
     TransformerEncoder,
     causal_mask,
     padding_mask,
+    position_encoder,
     sinusoidal_positions,
 )
+from helpers.translation import RECORDED, Translator, exact_match_by_length
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 
@@ -500,3 +505,81 @@ def test_bad_sizes_are_named():
         model(torch.ones(1, 5, dtype=torch.int64), torch.ones(1, 2, dtype=torch.int64))
     with pytest.raises(ValueError, match="every key masked"):
         model(torch.zeros(1, 3, dtype=torch.int64), torch.ones(1, 2, dtype=torch.int64))
+
+
+def test_positions_by_name():
+    for kind in POSITIONS:
+        module, options = position_encoder(kind, D, 9)
+        assert (module is None) == (kind in ("none", "relative"))
+        assert options == ({"max_distance": 8} if kind == "relative" else {})
+    with pytest.raises(ValueError, match="kind: got 'rotary', expected one of 'none'"):
+        position_encoder("rotary", D, 9)
+
+
+@pytest.fixture(scope="module")
+def record():
+    return json.loads((RECORDED / "transformer.json").read_text())
+
+
+def test_recorded_weights_give_the_recorded_result(record):
+    recorded = record["translation"]
+    train, test = number_pairs(20_000, 200)
+    translator = Translator(
+        lambda source, target, _: Transformer(source, target, **recorded["size"]), train
+    )
+    translator.load("Transformer")
+    translations = translator.translate([pair.source for pair in test])
+    (run,) = (
+        run
+        for run in recorded["runs"]
+        if (run["model"], run["seed"], run["steps"]) == ("Transformer", 0, 600)
+    )
+    got = exact_match_by_length(test, translations, recorded["edges"])
+    assert got == pytest.approx(run["by_length"], abs=0.02)  # stored as float32
+    assert translator.num_parameters == run["parameters"]
+
+
+def test_all_models_had_the_same_budget(record):
+    runs = record["translation"]["runs"]
+    done = {(run["model"], run["steps"], run["seed"]) for run in runs}
+    models = ("RNN", "RNN with attention", "Transformer")
+    assert done == {
+        (model, steps, seed)
+        for model in models
+        for steps in (75, 150, 300, 600)
+        for seed in range(3)
+    }
+    sizes = {run["parameters"] for run in runs}
+    assert max(sizes) / min(sizes) < 1.05
+
+
+def test_what_the_chapter_says_of_positions_is_recorded(record):
+    def shares(task, kind, length):
+        found = [
+            run["accuracy"][str(length)]
+            for run in record["positions"]["runs"]
+            if (run["task"], run["positions"]) == (task, kind)
+        ]
+        assert len(found) == 3
+        return found
+
+    for kind in ("sinusoidal", "learned"):
+        assert min(shares("reverse", kind, 16)) > 0.99
+        assert max(shares("three back", kind, 64)) < 0.35
+    assert min(shares("three back", "relative, 8", 64)) > 0.99
+    assert max(shares("three back", "relative, 16", 64)) < 0.95
+    assert max(shares("reverse", "relative, 8", 16)) < 0.4
+    assert max(shares("reverse", "none", 16)) < 0.3
+
+
+def test_recorded_multiplications_are_those_of_the_formulas(record):
+    formulas = {
+        "attention alone": lambda n, d: 2 * n * n * d,
+        "self-attention layer": lambda n, d: 2 * n * n * d + 4 * n * d * d,
+        "RNN": lambda n, d: 2 * n * d * d,
+        "CNN": lambda n, d: record["cost"]["kernel"] * n * d * d,
+    }
+    assert {run["layer"] for run in record["cost"]["runs"]} == set(formulas)
+    for run in record["cost"]["runs"]:
+        expected = formulas[run["layer"]](run["n"], run["d"])
+        assert run["multiplications"] == expected, run

@@ -384,7 +384,8 @@ class ConvolutionAttention(nn.Module):
         pixels = torch.cartesian_prod(torch.arange(height), torch.arange(width))
         delta = pixels[None] - pixels[:, None]  # (T, T, 2): key − query
         r = torch.cat([(delta**2).sum(-1, keepdim=True), delta], dim=-1)  # (T, T, 3)
-        v = -self.alpha * F.pad(-2.0 * self.shifts, (1, 0), value=1.0)  # (heads, 3)
+        v = F.pad(-2 * self.shifts, (1, 0), value=1).to(self.kernel)
+        v = -self.alpha * v  # (heads, 3)
         return torch.softmax(einsum(v, r.to(v.dtype), "h c, t s c -> h t s"), dim=-1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

@@ -15,10 +15,13 @@ from helpers.explorers.context import (
     ContextExplorer,
     Reader,
 )
+from helpers.explorers.convolution import ConvolutionExplorer
 from helpers.explorers.descent import DescentExplorer
 from helpers.explorers.energy import EnergyExplorer
 from helpers.explorers.gates import CellExplorer, GateExplorer
+from helpers.explorers.graph import GraphExplorer
 from helpers.explorers.jacobian import JacobianExplorer
+from helpers.explorers.patterns import PatternExplorer
 from helpers.explorers.positions import PositionExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
 from helpers.explorers.sampling import SamplingExplorer
@@ -37,12 +40,15 @@ __all__ = [
     "CellExplorer",
     "CharacterExplorer",
     "ContextExplorer",
+    "ConvolutionExplorer",
     "DescentExplorer",
     "EnergyExplorer",
     "GateExplorer",
+    "GraphExplorer",
     "ImageAttentionExplorer",
     "JacobianExplorer",
     "Option",
+    "PatternExplorer",
     "PositionExplorer",
     "Question",
     "Quiz",

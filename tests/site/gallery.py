@@ -22,12 +22,15 @@ from helpers.explorers import (
     CellExplorer,
     CharacterExplorer,
     ContextExplorer,
+    ConvolutionExplorer,
     DescentExplorer,
     EnergyExplorer,
     GateExplorer,
+    GraphExplorer,
     ImageAttentionExplorer,
     JacobianExplorer,
     Option,
+    PatternExplorer,
     PositionExplorer,
     Question,
     Quiz,
@@ -216,6 +219,18 @@ def explorers():
             label="Architecture",
         ),
         "positions": PositionExplorer(label="Positions"),
+        "patterns": PatternExplorer(label="Patterns"),
+        "convolution": ConvolutionExplorer(
+            random.integers(0, 256, (24, 32)), label="Convolution"
+        ),
+        "graph": GraphExplorer(
+            random.normal(size=(6, 2)),
+            [0, 0, 1, 1, 0, 1],
+            np.stack([weights(6, 6), weights(6, 6)]),
+            ["left", "right"],
+            node=2,
+            label="Graph",
+        ),
         "quiz": Quiz(
             [
                 Question("What gives weights?", [yes, no]),

@@ -53,7 +53,8 @@ def test_by_hand():
 
 
 def test_exact_match():
-    assert exact_match([["a"], ("b", "c")], [["a"], ["b"]]) == 0.5
+    hypotheses = [["a"], ("b", "c"), ["a", "b"], ["c"]]
+    assert exact_match(hypotheses, [("a",), ["b"], ["a", "c"], ["c"]]) == 0.5
 
 
 def test_bad_input():

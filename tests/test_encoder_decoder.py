@@ -52,6 +52,19 @@ def test_greedy_search_and_a_beam_of_one_agree_on_the_trained_model(pairs):
         )
 
 
+def test_odd_sources(pairs):
+    """Far longer ones than any in training end at the greatest length; an unknown token is named."""
+    translator = Translator(cho, pairs[0])
+    translator.load("Cho")
+    assert 1 <= len(translator.translate([10_000 * ["eins"]])[0].tokens) <= 30
+    for token in ("😀", "שלום", "", "seven"):
+        message = f"sequence: got the token {token!r}, expected one of the 37 known"
+        with pytest.raises(ValueError, match=message):
+            translator.translate([["eins", token]])
+    with pytest.raises(ValueError, match="sequence: got an empty sequence"):
+        translator.translate([["eins"], []])
+
+
 def test_each_model_and_setting_has_at_least_three_seeds():
     for name, setting in RECORD["settings"].items():
         for model in {run["model"] for run in setting["runs"]}:

@@ -309,19 +309,19 @@ def linear_attention(query, key, value, causal: bool = False) -> torch.Tensor:
 class LinearAttentionCell:
     """The same causal attention as a recurrent network: a state of fixed size, one step for each position.
 
-    state after t: S = Σ_{s≤t} φ(k_s) v_sᵀ, (…, d, d_v), and n = Σ_{s≤t} φ(k_s), (…, d).
+    state after t: M = Σ_{s≤t} φ(k_s) v_sᵀ, (…, d, d_v), and n = Σ_{s≤t} φ(k_s), (…, d).
     Source: Katharopoulos et al. 2020, eq. 16 to 20.
     """
 
     def __init__(self):
-        self.S, self.n = 0.0, 0.0
+        self.M, self.n = 0.0, 0.0
 
     def step(self, query, key, value) -> torch.Tensor:
         """query, key (…, d), value (…, d_v) → z (…, d_v), and the state moves on."""
         q, k = feature_map(query), feature_map(key)
-        self.S = self.S + k[..., :, None] * value[..., None, :]
+        self.M = self.M + k[..., :, None] * value[..., None, :]
         self.n = self.n + k
-        return einsum(q, self.S, "... d, ... d e -> ... e") / (q * self.n).sum(
+        return einsum(q, self.M, "... d, ... d e -> ... e") / (q * self.n).sum(
             -1, keepdim=True
         )
 

@@ -189,7 +189,7 @@ def test_three_forms_of_linear_attention_are_one():
     recurrent = torch.stack([cell.step(*step) for step in steps], dim=-2)
     assert (parallel - quadratic).abs().max() < 1e-12
     assert (parallel - recurrent).abs().max() < 1e-12
-    assert cell.S.shape == (2, 4, 8, 8) and cell.n.shape == (2, 4, 8)
+    assert cell.M.shape == (2, 4, 8, 8) and cell.n.shape == (2, 4, 8)
 
 
 def test_linear_attention_over_all_keys():

@@ -55,12 +55,12 @@ WINDOW_MASK = Exercise(
 # ---- one step of the recurrent form ---------------------------------------------------------------------------------
 
 
-def linear_step(S, n, q, k, v):
-    """S (d, d_v), n (d,) after t − 1 steps; φ already applied to q (d,), k (d,); v (d_v,) → z (d_v,) of step t"""
+def linear_step(M, n, q, k, v):
+    """M (d, d_v), n (d,) after t − 1 steps; φ already applied to q (d,), k (d,); v (d_v,) → z (d_v,) of step t"""
     # the solution begins
-    S = S + k[:, None] * v
+    M = M + k[:, None] * v
     n = n + k
-    return q @ S / (q @ n)
+    return q @ M / (q @ n)
     # the solution ends
 
 
@@ -72,7 +72,7 @@ LINEAR_STEP = Exercise(
     difficulty=2,
     minutes=10,
     task="Write one step of causal linear attention in its recurrent form: take in the new key and value, then answer.",
-    hint="The state $S$ gains the outer product of $\\mathbf{k}$ and $\\mathbf{v}$, a matrix $(d, d_v)$: "
+    hint="The state $M$ gains the outer product of $\\mathbf{k}$ and $\\mathbf{v}$, a matrix $(d, d_v)$: "
     "`k[:, None] * v`. And $\\mathbf{n}$ gains $\\mathbf{k}$.",
     solution=linear_step,
     cases=[
@@ -85,16 +85,16 @@ LINEAR_STEP = Exercise(
         ),
     ],
     mistakes={
-        lambda S, n, q, k, v: q @ S / (q @ n): (
+        lambda M, n, q, k, v: q @ M / (q @ n): (
             "The answer comes from the old state: step t may look at itself, so take in k and v first."
         ),
-        lambda S, n, q, k, v: q @ (S + k[:, None] * v): (
+        lambda M, n, q, k, v: q @ (M + k[:, None] * v): (
             "The weights do not sum to 1: divide by q·n, with the new n."
         ),
-        lambda S, n, q, k, v: q @ (S + k[:, None] * v) / (q @ (n + 1)): (
+        lambda M, n, q, k, v: q @ (M + k[:, None] * v) / (q @ (n + 1)): (
             "The normaliser n gains the key, φ(k), not 1 for each step."
         ),
-        lambda S, n, q, k, v: q @ (S + q[:, None] * v) / (q @ (n + q)): (
+        lambda M, n, q, k, v: q @ (M + q[:, None] * v) / (q @ (n + q)): (
             "The query was stored instead of the key. The state holds what is offered; the query only asks."
         ),
     },

@@ -39,7 +39,7 @@ def answers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("node")
     node = shutil.which("node", path=str(Path(sys.executable).parent))
     assert node, "no node: `make site-environment` installs it"
-    for name in ("field", "parts", "wordpiece", "aspects"):
+    for name in ("field", "inflate", "parts", "wordpiece", "aspects"):
         source = (SOURCES / f"{name}.js").read_text()
         (folder / f"{name}.mjs").write_text(source.replace('.js";', '.mjs";'))
     (folder / "run.mjs").write_text("""

@@ -43,7 +43,7 @@ def in_node(tmp_path_factory):
     folder = tmp_path_factory.mktemp("node")
     node = shutil.which("node", path=str(Path(sys.executable).parent))
     assert node, "no node: `make site-environment` installs it"
-    for name in ("field", "parts", "plot", "wordpiece", "analogy"):
+    for name in ("field", "inflate", "parts", "plot", "wordpiece", "analogy"):
         source = (SOURCES / f"{name}.js").read_text()
         (folder / f"{name}.mjs").write_text(source.replace('.js";', '.mjs";'))
     program = """

@@ -1,5 +1,6 @@
 """Explorer of analogies: a + b − c among word vectors."""
 
+import zlib
 from collections.abc import Sequence
 from itertools import chain
 
@@ -22,7 +23,7 @@ class AnalogyExplorer(Explorer):
 
     _esm = HERE / "static" / "analogy.js"
     _words = traitlets.Unicode().tag(sync=True)
-    _vectors = traitlets.Bytes().tag(sync=True)  # int8
+    _vectors = traitlets.Bytes().tag(sync=True)  # int8, deflated
     _examples = traitlets.List().tag(sync=True)
     example = traitlets.Int().tag(sync=True)
     a = traitlets.Unicode().tag(sync=True)
@@ -54,7 +55,7 @@ class AnalogyExplorer(Explorer):
         a, b, c = examples[0]
         super().__init__(
             _words=" ".join(names),
-            _vectors=quantised(vectors).tobytes(),
+            _vectors=zlib.compress(quantised(vectors).tobytes(), 9),
             _examples=examples,
             example=0,
             a=a,

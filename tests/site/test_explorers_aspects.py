@@ -46,3 +46,10 @@ def test_no_words_are_said_to_be_none(explorer):  # noqa: F811
         assert explorer.locator(".pa-tokens li").count() == 0
     explorer.get_by_role("button", name="Reset").click()
     assert numbers(explorer) == before
+
+
+@ASPECTS
+def test_a_word_of_thousands_of_letters_stays_inside(explorer):  # noqa: F811
+    explorer.get_by_label("Text").fill("a" * 3000)
+    assert numbers(explorer)[4:6] == ["1", "1"]  # one word, unknown
+    assert explorer.evaluate("e => e.scrollWidth - e.clientWidth") == 0

@@ -1,5 +1,6 @@
 """Tokens and analogies in a browser: whatever the reader types gets Python's answer."""
 
+import zlib
 from itertools import pairwise
 
 import gallery
@@ -69,6 +70,14 @@ def test_ten_thousand_words(explorer):  # noqa: F811
 
 
 @TOKENS
+def test_a_word_of_thousands_of_letters_stays_inside(explorer):  # noqa: F811
+    explorer.get_by_label("Text").fill("unheard" * 500)
+    for kind in ("wordpiece", "bpe", "words", "characters"):
+        explorer.get_by_label("Tokens").select_option(kind)
+        assert explorer.evaluate("e => e.scrollWidth - e.clientWidth") == 0
+
+
+@TOKENS
 def test_every_control_of_tokens(explorer):  # noqa: F811
     before, drawing = numbers(explorer), picture(explorer)
     reset = explorer.get_by_role("button", name="Reset")
@@ -100,7 +109,8 @@ def test_every_control_of_tokens(explorer):  # noqa: F811
 @ANALOGIES
 def test_typed_words_give_pythons_answer(explorer):  # noqa: F811
     stored = state(explorer)
-    whole = np.frombuffer(stored["_vectors"], np.int8).reshape(len(gallery.NAMES), -1)
+    whole = np.frombuffer(zlib.decompress(stored["_vectors"]), np.int8)
+    whole = whole.reshape(len(gallery.NAMES), -1)
     vectors = WordVectors(gallery.NAMES, whole.astype(float))
     fields = [
         explorer.get_by_role("textbox", name=n, exact=True) for n in ("a", "+ b", "− c")
@@ -137,6 +147,8 @@ def test_an_unknown_word_is_named_and_others_offered(explorer):  # noqa: F811
         summary = explorer.locator(".pa-summary").inner_text()
         assert summary.startswith(f"No vector for “{typed}”")
         assert ("three" in summary) == (typed == "thro")
+    field.fill("a" * 3000)
+    assert explorer.evaluate("e => e.scrollWidth - e.clientWidth") == 0
     field.fill("one")
     assert explorer.locator(".pa-summary").inner_text() == before
 

@@ -1,6 +1,7 @@
 // a + b − c among word vectors: the nearest words, and a map of them.
 
 import { field } from "./field.js";
+import { inflated } from "./inflate.js";
 import { Frame, fixed, h, number, write } from "./parts.js";
 import { linear, place, svg } from "./plot.js";
 
@@ -44,9 +45,9 @@ export function principal(points) {
   return { places, share: total ? kept / total : 1 };
 }
 
-function render(context) {
-  const { model } = context, frame = new Frame(context, "AnalogyExplorer"), words = frame.get("_words").split(" ");
-  const vectors = unitVectors(model.get("_vectors"), words.length), index = new Map(words.map((word, i) => [word, i]));
+async function render(context) {
+  const frame = new Frame(context, "AnalogyExplorer"), words = frame.get("_words").split(" ");
+  const vectors = unitVectors(new DataView(await inflated(frame.get("_vectors")).arrayBuffer()), words.length), index = new Map(words.map((word, i) => [word, i]));
   const examples = frame.get("_examples"), formula = ([a, b, c]) => `${a} + ${b} − ${c}`;
 
   frame.select("example", "Example", examples.map((example, i) => [i, formula(example)]), Number);

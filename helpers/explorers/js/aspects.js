@@ -1,6 +1,7 @@
 // One review, several aspects: a small attention model reads what the reader types, and its weights colour the words.
 
 import { field } from "./field.js";
+import { inflated } from "./inflate.js";
 import { Frame, fixed, greatest, h, number, softmax, write } from "./parts.js";
 import { frontDecoded, splitWords } from "./wordpiece.js";
 
@@ -54,8 +55,7 @@ export function read(model, indices) {
 
 /** The vocabulary in its order: padding, unknown, and the words that were packed. */
 export async function unpackWords(view) {
-  const inflated = new Blob([view]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Map([...frontDecoded(await new Response(inflated).text())].map((word, i) => [word, i + 2]));
+  return new Map([...frontDecoded(await inflated(view).text())].map((word, i) => [word, i + 2]));
 }
 
 const short = (text) => (text.length > 26 ? `${text.slice(0, 25)}…` : text);

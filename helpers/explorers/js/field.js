@@ -9,6 +9,7 @@ export function field(frame, trait, label, lines = 1) {
     id, dir: "auto", rows: lines > 1 && lines, type: lines === 1 && "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false",
     "data-lm-suppress-shortcuts": "true", input: () => frame.set({ [trait]: input.value }),
   });
+  frame.root.style.overflowWrap = "anywhere"; // what is typed may be one word of a thousand letters
   frame.controls.append(h("div", { class: `pa-control pa-field${lines > 1 ? " pa-lines" : ""}` }, h("label", { for: id }, label), input));
   frame.watch(trait);
   return () => { if (input.value !== frame.get(trait)) input.value = frame.get(trait); };

@@ -1,6 +1,7 @@
 // Type a text, see its tokens: WordPiece with a given vocabulary, or byte-pair encoding learned from the text itself.
 
 import { field } from "./field.js";
+import { inflated } from "./inflate.js";
 import { Frame, fixed, h, number, write } from "./parts.js";
 import { cutMerged, cutWordPiece, frontDecoded, learnMerges, splitWords } from "./wordpiece.js";
 
@@ -8,11 +9,7 @@ const SHOWN = 300; // tokens; a page with ten thousand boxes would stutter
 const NAMES = { wordpiece: "WordPiece, BERT's vocabulary", bpe: "BPE, learned from this text", words: "words", characters: "characters" };
 const UNKNOWN = "[UNK]";
 
-async function unpack(view) {
-  if (!view.byteLength) return null;
-  const inflated = new Blob([view]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return frontDecoded(await new Response(inflated).text());
-}
+const unpack = async (view) => (view.byteLength ? frontDecoded(await inflated(view).text()) : null);
 
 async function render(context) {
   const frame = new Frame(context, "TokenExplorer"), examples = frame.get("_examples"), most = frame.get("_most");

@@ -1,4 +1,4 @@
-"""Measure the site and the recurrent networks, and print tables: `make bench`.
+"""Measure the site, the recurrent networks and the Transformer, and print tables: `make bench`.
 
 Times depend on the machine; ratios and counts hardly.
 """
@@ -6,6 +6,7 @@ Times depend on the machine; ratios and counts hardly.
 import threading
 from contextlib import contextmanager
 
+import attention_speed
 import build
 import build_time
 import chromium
@@ -41,6 +42,7 @@ def main():
         browser.close()
     build_time.print_seconds()
     rnn_speed.print_ratios()
+    attention_speed.print_ratios()
 
 
 main()

@@ -23,7 +23,10 @@ from helpers.validation import require_choice, require_finite, require_shape
 
 
 def causal_mask(queries: int, keys: int | None = None) -> torch.Tensor:
-    """(T, S) booleans: each query may attend to itself and to what came before it. The queries are the last T keys."""
+    """(T, S) booleans: a query may attend to itself and to what came before it.
+
+    The queries are the last T of the S keys. Raises ValueError for more queries than keys.
+    """
     keys = queries if keys is None else keys
     if not 1 <= queries <= keys:
         raise ValueError(
@@ -78,9 +81,10 @@ def _checked_mask(
 
 
 def sinusoidal_positions(length: int, d_model: int) -> torch.Tensor:
-    """(length, d): sine and cosine of the position t at d/2 frequencies ω_i = 10000^(−2i/d), in turns.
+    """(length, d): sine and cosine at d/2 frequencies ω_i = 10000^(−2i/d), in turns.
 
-    p[t, 2i] = sin(ω_i t), p[t, 2i + 1] = cos(ω_i t). Raises ValueError for an odd d. Source: Vaswani et al. 2017, 3.5.
+    p[t, 2i] = sin(ω_i t), p[t, 2i + 1] = cos(ω_i t). Raises ValueError for an odd d.
+    Source: Vaswani et al. 2017, 3.5.
     """
     if d_model < 2 or d_model % 2:
         raise ValueError(f"d_model: got {d_model}, expected an even number")
@@ -192,7 +196,7 @@ class KeyValueCache:
 
 
 class MultiHeadAttention(nn.Module):
-    """h attentions side by side, each on its own projection to d/h numbers, joined by W_O.
+    """h attentions side by side, each on d/h numbers of its own, joined by W_O.
 
     head_i = softmax(Q_i K_iᵀ / √(d/h)) V_i,  output = [head_1; …; head_h] W_O
     The softmax is a module: a hook on it sees every map. Without weights to return,
@@ -213,7 +217,8 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         if num_heads < 1 or d_model % num_heads:
             raise ValueError(
-                f"d_model: got {d_model}, expected a multiple of num_heads = {num_heads}"
+                f"d_model: got {d_model}, "
+                f"expected a multiple of num_heads = {num_heads}"
             )
         if max_distance is not None and max_distance < 1:
             raise ValueError(
@@ -286,7 +291,10 @@ class MultiHeadAttention(nn.Module):
             require_finite("value", value)
 
     def _relative_energy(self, q, keys, attn_mask):
-        """What the distances add to the energy, and the mask with it, (B, h, T, S). The queries are the last keys."""
+        """What the distances add to the energy, and the mask with it, (B, h, T, S).
+
+        The queries are the last of the keys.
+        """
         most = self.relative.num_embeddings // 2
         position = torch.arange(keys, device=q.device)
         distance = position - position[keys - q.shape[2] :].unsqueeze(1)  # (T, S)
@@ -306,7 +314,10 @@ class MultiHeadAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """The same network with one hidden layer for every token: d → d_ff → d. Source: Vaswani et al. 2017, eq. 2."""
+    """The same small network for every token: d → d_ff → d.
+
+    Source: Vaswani et al. 2017, eq. 2.
+    """
 
     def __init__(self, d_model: int, d_ff: int, activation: Callable = F.relu):
         super().__init__()
@@ -339,7 +350,10 @@ class Residual(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Every token asks all the others, then thinks by itself. `attention`: further options of `MultiHeadAttention`."""
+    """Every token asks all the others, then thinks by itself.
+
+    attention: further options of `MultiHeadAttention`.
+    """
 
     def __init__(
         self,
@@ -365,7 +379,10 @@ class EncoderLayer(nn.Module):
         need_weights: bool = False,
         cache: KeyValueCache | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """x (B, T, d) → x (B, T, d), weights (B, h, T, S) or None. With a causal mask it is a decoder-only block."""
+        """x (B, T, d) → x (B, T, d), weights (B, h, T, S) or None.
+
+        With a causal mask it is the block of a decoder-only model.
+        """
         x, weights = self.around_attention(
             x,
             lambda y: self.attention(
@@ -377,7 +394,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """As `EncoderLayer`, and in between every token asks the source's. `attention`: see there."""
+    """As `EncoderLayer`, and in between every token asks the source's."""
 
     def __init__(
         self,
@@ -409,8 +426,9 @@ class DecoderLayer(nn.Module):
         need_weights: bool = False,
         cache: KeyValueCache | None = None,
     ) -> tuple[torch.Tensor, tuple]:
-        """x (B, T, d), memory (B, S, d), the encoder's output → x (B, T, d), weights of the self-attention
-        (B, h, T, T) and of the cross-attention (B, h, T, S), or None and None."""
+        """x (B, T, d), memory (B, S, d), the encoder's output
+        → x (B, T, d), the weights (B, h, T, T) to itself and (B, h, T, S) to memory,
+        or None and None."""
         x, own = self.around_attention(
             x,
             lambda y: self.attention(
@@ -479,10 +497,10 @@ class TransformerDecoder(_Stack):
 
 
 class Transformer(nn.Module):
-    """Tokens in, tokens out: embeddings and positions, encoder, decoder, one logit for each target token.
+    """Tokens in, tokens out: embeddings, positions, encoder, decoder, logits.
 
-    positions: a module, positions(length) → (length, d); sinusoidal if left out. layer: options of the layers.
-    Source: Vaswani et al. 2017, figure 1.
+    positions: a module, positions(length) → (length, d); sinusoidal if left out.
+    layer: options of the layers. Source: Vaswani et al. 2017, figure 1.
     """
 
     def __init__(
@@ -524,8 +542,8 @@ class Transformer(nn.Module):
         )
 
     def decode(self, previous, memory, memory_mask, need_weights=False, caches=None):
-        """previous (B, T) integers, the tokens so far (with caches: the new ones), memory (B, S, d)
-        → logits (B, T, tokens), weights of each layer."""
+        """previous (B, T) integers, the tokens so far, or with caches the new ones,
+        memory (B, S, d) → logits (B, T, tokens), weights of each layer."""
         start = len(caches[0]) if caches else 0
         x = self._embed(self.target_embedding, previous, start)
         x, maps = self.decoder(
@@ -539,7 +557,8 @@ class Transformer(nn.Module):
         return self.output(x), maps
 
     def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Teacher forcing: source (B, S), target (B, T) → logits (B, T, tokens), each given the true tokens so far."""
+        """Teacher forcing: source (B, S), target (B, T) → logits (B, T, tokens),
+        each given the true tokens so far."""
         memory, _ = self.encode(source)
         begin = target.new_full((len(target), 1), Vocabulary.BEGIN)
         previous = torch.cat([begin, target[:, :-1]], dim=1)
@@ -550,8 +569,8 @@ class Transformer(nn.Module):
     def translate(
         self, source: torch.Tensor, max_length: int = 30
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Greedy decoding: source (B, S) → tokens (B, T), attention weights (B, T, S): the last layer's to the source,
-        their mean over the heads."""
+        """Greedy decoding: source (B, S) → tokens (B, T), weights (B, T, S): those of
+        the last layer to the source, their mean over the heads."""
         memory, _ = self.encode(source)
         caches = [KeyValueCache() for _ in self.decoder.layers]
         token = source.new_full((len(source), 1), Vocabulary.BEGIN)

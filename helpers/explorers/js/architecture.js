@@ -3,8 +3,8 @@
 import { Frame, colours, fit, fixed, greatest, h, number, write } from "./parts.js";
 import { svg } from "./plot.js";
 
-const WIDTH = 348, BOX = 150, HIGH = 32, GAP = 14, ROW = 20, LABEL = 84; // px
-const x = (side) => 12 + side * 174;
+const WIDTH = 348, BOX = 140, HIGH = 32, GAP = 14, ROW = 20, LABEL = 84; // px
+const x = (side) => 18 + side * 172;
 
 /** float16 → numbers. */
 function halves(view) {
@@ -36,6 +36,7 @@ function render(context) {
   const exampleNow = () => examples[names.indexOf(frame.get("example"))], rowsNow = () => exampleNow().shapes[frame.get("block")][1];
 
   frame.select("block", "Block", blocks.map((block, i) => [i, `${block.side ? "decoder" : "encoder"}: ${block.title}`]), Number);
+  frame.controls.lastChild.style.minWidth = "min-content"; // its words are long
   frame.select("example", "Number", names.map((name) => [name, name]));
   const rowSlider = frame.range("row", { label: "Token", min: 1, max: 99, show: (row) => `${Math.min(row, rowsNow())} of ${rowsNow()}` });
   const headSlider = frame.range("head", { label: "Head", min: 1, max: heads });
@@ -49,16 +50,16 @@ function render(context) {
   const arrow = (d) => svg("path", { d, style: "fill: none; stroke: var(--pa-quiet); stroke-width: 1.5", "marker-end": `url(#${head.id})` });
   for (const [side, name] of ["encoder", "decoder"].entries()) {
     const inner = sides[side].filter((block) => block.repeated), top = y(inner[inner.length - 1]) - 8, bottom = y(inner[0]) + HIGH + 8;
-    drawing.append(svg("rect", { x: x(side) - 8, y: top, width: BOX + 16, height: bottom - top, rx: 8, style: "fill: var(--pa-tint); stroke: var(--pa-line); stroke-dasharray: 5 4" }),
+    drawing.append(svg("rect", { x: x(side) - 14, y: top, width: BOX + 28, height: bottom - top, rx: 8, style: "fill: var(--pa-tint); stroke: var(--pa-line); stroke-dasharray: 5 4" }),
       svg("text", { x: x(side) + BOX / 2, y: high - 3, style: "text-anchor: middle; font-weight: 600" }, name));
     sides[side].slice(1).forEach((block, i) => {
-      const outer = side ? x(1) + BOX : x(0), way = side ? 5 : -5;
-      if (block.short === "add & norm") drawing.append(arrow(`M${x(side) + BOX / 2} ${y(sides[side][i]) + HIGH + 7}H${outer + way}V${y(block) + HIGH / 2}H${outer + way / 5}`));
+      const outer = side ? x(1) + BOX : x(0), way = side ? 10 : -10;
+      if (block.short === "add & norm") drawing.append(arrow(`M${x(side) + BOX / 2} ${y(sides[side][i]) + HIGH + 7}H${outer + way}V${y(block) + HIGH / 2}H${outer + way / 10}`));
       drawing.append(arrow(`M${x(side) + BOX / 2} ${y(sides[side][i])}V${y(block) + HIGH + 1}`));
     });
   }
   const cross = blocks.find((block) => block.cross), memory = sides[0][sides[0].length - 1], over = y(memory) - 20;
-  drawing.append(arrow(`M${x(0) + BOX / 2} ${y(memory)}V${over}H${x(1) - 16}V${y(cross) + HIGH / 2}H${x(1) - 1}`));
+  drawing.append(arrow(`M${x(0) + BOX / 2} ${y(memory)}V${over}H${x(0) + BOX + 16}V${y(cross) + HIGH / 2}H${x(1) - 1}`));
   const boxes = blocks.map((block, i) => {
     const rect = svg("rect", { x: x(block.side), y: y(block), width: BOX, height: HIGH, rx: 6 });
     const text = svg("text", { x: x(block.side) + BOX / 2, y: y(block) + HIGH / 2 + 4.5 }, block.short);
@@ -72,10 +73,10 @@ function render(context) {
   const map = h("canvas", { "aria-hidden": "true" }), box = h("div", { class: "pa-map" }, map);
   const terms = ["shape", "tensor here", "parameters", "mean", "standard deviation", ""].map((term) => ({ term: h("dt", {}, term), value: number() }));
   const facts = h("dl", {}, ...terms.map(({ term, value }) => h("div", {}, term, h("dd", {}, value))));
-  const code = h("pre", { tabindex: "0", role: "region", "aria-label": "Code of the block", style: "margin: 0.9rem 0 0; padding: 0.6rem 0.8rem; overflow: auto; max-height: 19rem; border: 1px solid var(--pa-line); border-radius: 0.4rem; background: var(--pa-tint); color: inherit; font-size: 0.8125rem; line-height: 1.45" });
+  const code = h("pre", { tabindex: "0", role: "region", "aria-label": "Code of the block", style: "margin: 0; padding: 0.6rem 0.8rem; overflow: auto; max-height: 19rem; border: 1px solid var(--pa-line); border-radius: 0.4rem; background: var(--pa-tint); color: inherit; font-size: 0.8125rem; line-height: 1.45" });
   frame.picture.classList.add("pa-beside");
-  frame.picture.style.gridTemplateColumns = "repeat(auto-fit, minmax(min(100%, 20rem), 1fr))";
-  frame.picture.append(drawing, h("div", {}, title, equation, note, box, facts, code));
+  frame.picture.style.gridTemplateColumns = "repeat(auto-fit, minmax(min(100%, 18rem), 1fr))";
+  frame.picture.append(drawing, h("div", {}, title, equation, note, box, facts), h("div", { class: "pa-wide" }, code));
   frame.picture.after(h("p", { class: "pa-legend" }, h("span", {}, "Click a block or choose it in the list. Dashed frame: one layer, repeated."),
     h("span", {}, "least ", h("i", { class: "pa-ramp" }), " greatest value of the tensor; outlined: the chosen token's row, click to choose")));
 
@@ -102,7 +103,7 @@ function render(context) {
     blocks.forEach((each, i) => {
       const chosen = each === block;
       boxes[i].rect.style.cssText = `fill: var(${chosen ? "--pa-ink" : "--pa-paper"}); stroke: var(${chosen ? "--pa-text" : "--pa-quiet"}); stroke-width: ${chosen ? 2.5 : 1}`;
-      boxes[i].text.style.cssText = `text-anchor: middle; fill: var(${chosen ? "--pa-paper" : "--pa-text"}); font-weight: ${chosen ? 700 : 400}`;
+      boxes[i].text.style.cssText = `text-anchor: middle; font-size: 12px; fill: var(${chosen ? "--pa-paper" : "--pa-text"}); font-weight: ${chosen ? 700 : 400}`;
     });
 
     write(title, `${block.side ? "Decoder" : "Encoder"}: ${block.title}`);

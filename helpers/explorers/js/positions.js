@@ -40,7 +40,7 @@ function render(context) {
   const plotTitle = h("p", { class: "pa-title" });
   const terms = ["similarity pₜ · pₜ₊ₖ / (d/2)", "first pair (sin, cos) at t", "the same at t + k", "|turned pₜ − pₜ₊ₖ|", "slowest wave, positions a turn"].map((term) => ({ term, value: number() }));
   frame.picture.classList.add("pa-beside");
-  frame.picture.style.gridTemplateColumns = "repeat(auto-fit, minmax(min(100%, 20rem), 1fr))";
+  frame.picture.style.gridTemplateColumns = "repeat(auto-fit, minmax(min(100%, 18rem), 1fr))";
   frame.picture.append(first, h("div", {}, plotTitle, plot), h("dl", {}, ...terms.map(({ term, value }) => h("div", {}, h("dt", {}, term), h("dd", {}, value)))));
   frame.picture.after(h("p", { class: "pa-legend" }, h("span", {}, "−1 ", h("i", { class: "pa-ramp" }), " +1"),
     h("span", {}, "solid outline: t; dashed: t + k; click a row to choose t")));

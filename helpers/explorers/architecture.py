@@ -225,10 +225,10 @@ class ArchitectureExplorer(Explorer):
             own.get(name, name.removesuffix(".softmax"))
         )
         rows = "source" if side == "encoder" else "target"
-        after = name.rpartition("around_")[2].replace("_", "-")
+        norms = [each[0] for each in BLOCKS if each[1:3] == (side, "add & norm")]
         return {
             "side": ["encoder", "decoder"].index(side),
-            "title": kind + (f" after {after}" if kind == "add & norm" else ""),
+            "title": f"{kind} {norms.index(name) + 1}" if name in norms else kind,
             "short": kind,
             "code": code,
             "equation": equation,

@@ -1,5 +1,6 @@
 """The decoder-only model against PyTorch, causality, the cache; sampling against a second implementation."""
 
+import json
 import math
 
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from helpers.characters import alice
 from helpers.generation import (
+    RECORDED,
     DecoderOnly,
     generate,
     mean_loss,
     next_probabilities,
+    recorded_writer,
     window_losses,
 )
 
@@ -273,3 +277,39 @@ def test_each_token_counts_once_with_all_the_context_there_is(length, stride):
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- recorded ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_recorded_comparison_is_fair():
+    record = json.loads((RECORDED / "generation.json").read_text())
+    rnn = json.loads((RECORDED / "char_rnn.json").read_text())["runs"]
+    three = {"RNN": [run for run in rnn if run["hidden_size"] == 128]}
+    for name, entry in record["models"].items():
+        three[name] = entry["runs"]
+        best = min(entry["tried"], key=lambda rate: min(entry["tried"][rate]))
+        chosen = {run["learning_rate"] for run in entry["runs"]}
+        assert chosen == {0.006 if name == "Transformer" else float(best)}
+    sizes = [run["parameters"] for runs in three.values() for run in runs]
+    assert max(sizes) / min(sizes) < 1.02
+    for runs in three.values():
+        assert [run["seed"] for run in runs] == [0, 1, 2]
+        for run in runs:
+            losses = dict(zip(run["steps"], run["validation_loss"], strict=True))
+            assert losses[run["best_step"]] == min(losses.values())
+            last = run["steps"][-1]
+            assert last == 4000 or last - run["best_step"] == 600  # 3 times 200
+    assert set(record["step_seconds"]) == set(three)
+    assert all(row["same_tokens"] for row in record["cache"]["rows"])
+
+
+@pytest.mark.slow
+def test_the_recorded_model_has_the_recorded_perplexity():
+    vocabulary, parts = alice()
+    ours = recorded_writer(vocabulary)
+    record = json.loads((RECORDED / "generation.json").read_text())
+    run = record["models"]["Transformer"]["runs"][0]
+    assert run["parameters"] == sum(p.numel() for p in ours.parameters())
+    for name, recorded in run["perplexity"].items():
+        assert abs(math.exp(mean_loss(ours, parts[name])) - recorded) < 1e-3

@@ -63,7 +63,7 @@ function render(context) {
   const list = h("ol", { class: "pa-tokens", style: "gap: 0.2rem" });
   const rows = Array.from({ length: SHOWN }, () => {
     const name = h("th", { scope: "row" }), bar = h("i"), model = number(), drawn = number();
-    return { name, bar, model, drawn, row: h("tr", {}, name, h("td", { "aria-hidden": "true" }, bar), h("td", {}, model), h("td", {}, drawn)) };
+    return { name, bar, model, drawn, row: h("tr", {}, name, h("td", { "aria-hidden": "true", style: "width: 45%" }, bar), h("td", {}, model), h("td", { style: "padding-left: 0.8rem" }, drawn)) };
   });
   const caption = h("caption"), head = (text) => h("th", { scope: "col", style: "text-align: right; padding-left: 0.6rem" }, text);
   const table = h("table", { class: "pa-bars" }, caption, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "next"), h("td"), head("before"), head("cut"))),

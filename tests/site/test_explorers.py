@@ -268,7 +268,7 @@ def test_pointing_at_a_row_makes_it_the_query(explorer):
 
 
 def stored_heads(stored):
-    """The weights of each example's first map, (L, h, T_q, T_k)."""
+    """The weights of each example's first map, (N, h, T_q, T_k)."""
     levels, at, found = zlib.decompress(stored["_levels"]), 0, {}
     for example in stored["_examples"]:
         (panel,) = example["maps"]

@@ -1,4 +1,6 @@
-"""Real sentences: words, clusters, splits, word pieces, translators."""
+"""Real sentences: words, clusters, splits, word pieces, and the recorded translators on the sentences kept here."""
+
+import json
 
 import pytest
 import torch
@@ -6,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.bleu import bleu
+from helpers.data import PACKAGES
 from helpers.spanish import (
     DECODERS,
     Pieces,
@@ -14,9 +17,11 @@ from helpers.spanish import (
     bleu_by_length,
     clusters,
     count_words,
+    recorded,
     recorded_translator,
     split_clusters,
     split_sentence,
+    weights_file,
 )
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -82,18 +87,22 @@ def test_neighbours_of_neighbours_are_one_cluster():
     assert clusters(rows) == [0, 1, 0, 0, 0]
 
 
-def test_split_by_cluster_shares_no_cluster():
+@pytest.mark.parametrize("seed", range(5))
+def test_split_by_cluster_shares_no_cluster(seed):
     groups = [0, 1, 1, 2, 3, 3, 3, 3, 4, 5, 0, 6]
-    train, held_out = split_clusters(groups, 3, largest=2)
-    assert len(held_out) == len({groups[row] for row in held_out}) == 3
-    assert not {groups[row] for row in held_out} & {groups[row] for row in train}
-    assert {4, 5, 6, 7} <= set(train)  # a large cluster is for training
-    left = [row for row in range(12) if row not in train]
-    assert all(groups[row] in {groups[other] for other in held_out} for row in left)
-    assert split_clusters(groups, 3, largest=2) == (train, held_out)
-    assert split_clusters(groups, 3, largest=2, seed=1)[1] != held_out
-    for count in (0, 7):
-        with pytest.raises(ValueError, match="held_out: got"):
+    train, held_out = split_clusters(groups, 3, largest=2, seed=seed)
+    drawn = {groups[row] for row in held_out}
+    assert len(held_out) == len(drawn) == 3
+    assert 3 not in drawn  # a large cluster is for training
+    assert train == [row for row in range(12) if groups[row] not in drawn]
+    assert split_clusters(groups, 3, largest=2, seed=seed) == (train, held_out)
+
+
+def test_split_by_cluster_needs_clusters():
+    groups = [0, 1, 1, 2, 3, 3, 3]
+    assert split_clusters(groups, 3, 2, 0)[1] != split_clusters(groups, 3, 2, 1)[1]
+    for count in (0, 4):
+        with pytest.raises(ValueError, match="expected 1 to 3, the clusters"):
             split_clusters(groups, count, largest=2)
 
 
@@ -175,3 +184,42 @@ def test_bleu_by_length():
 def test_other_names():
     with pytest.raises(ValueError, match="name: got 'Luong', expected one of"):
         recorded_translator("Luong")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is recorded
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_stored_sentences_are_few_and_name_their_authors():
+    record = recorded()
+    assert len(record["held_out"]) == 20
+    assert all(
+        sentence["credit"].startswith("CC-BY 2.0 (France) Attribution: tatoeba.org #")
+        for sentence in record["held_out"]
+    )
+    kept = pairs(*((s["english"], s["spanish"]) for s in record["held_out"]))
+    assert len(set(clusters(kept))) == 20
+    assert record["source"] == PACKAGES["tatoeba"].source
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_recorded_weights_write_the_recorded_words(name):
+    """What the chapter shows is what the weights do, to the word."""
+    record, translator = recorded(), recorded_translator(name)
+    made = translator.translate([s["english"] for s in record["held_out"]])
+    written = [Pieces.join(translation.tokens) for translation in made]
+    assert written == [s["written"][name].split(" ") for s in record["held_out"]]
+    run = next(r for r in record["settings"]["long"]["runs"] if r["model"] == name)
+    assert translator.num_parameters == run["parameters"]
+    assert weights_file(name).stat().st_size < 1_600_000
+
+
+def test_the_comparison_is_whole():
+    record = recorded()
+    for setting, count in (("long", 1), ("short", 3)):
+        for name in DECODERS:
+            runs = [r for r in record["settings"][setting]["runs"] if r["model"] == name]  # fmt: skip
+            assert len(runs) == count
+    assert sum(record["counts"]["held_out_by_length"]) == record["counts"]["held_out"]
+    json.dumps(record, allow_nan=False)

@@ -47,6 +47,13 @@ def train(task: FilmTask, seed: int):
     }
 
 
+@torch.no_grad()
+def greatest_weight(model, tokens: torch.Tensor) -> float:
+    """The mean of each text's greatest weight, as a multiple of an even share: 1 says that all words weigh the same."""
+    greatest = model(tokens)[1].amax(dim=1)
+    return (greatest * (tokens != PAD).sum(dim=1)).mean().item()
+
+
 def deletion(model, tokens: torch.Tensor, seed: int) -> dict:
     """For each account of what matters, the mean drop for each k with its interval; and the differences from chance."""
     scores = word_scores(model, tokens, torch.Generator().manual_seed(seed))
@@ -112,7 +119,9 @@ def main() -> None:
                 order = torch.randperm(
                     len(long), generator=torch.Generator().manual_seed(0)
                 )
-                run["deletion"] = deletion(model, long[order[:DELETED_FROM]], seed)
+                tokens = long[order[:DELETED_FROM]]
+                run["greatest_weight"] = greatest_weight(model, tokens)
+                run["deletion"] = deletion(model, tokens, seed)
                 if seed == 0:
                     save_file(model.state_dict(), RECORDED / "documents.safetensors")
             runs.append(run)

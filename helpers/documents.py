@@ -211,10 +211,13 @@ class AspectClassifier(nn.Module):
 
     def forward(self, tokens):
         """tokens (B, T) → logits (B, aspects, C), weights (B, aspects, T)."""
-        there = tokens != PAD
+        return self.read(self.embedding(tokens), tokens != PAD)
+
+    def read(self, embedded, there):
+        """The rest, from the embeddings (B, T, d) on, so that one can ask for the gradient by them."""
         _require_tokens("tokens", there)
-        states = self.encoder(self.embedding(tokens), there.sum(dim=1))  # (B, T, 2d)
-        queries = repeat(self.queries, "a d -> b a d", b=len(tokens))
+        states = self.encoder(embedded, there.sum(dim=1))  # (B, T, 2d)
+        queries = repeat(self.queries, "a d -> b a d", b=len(embedded))
         mixed, weights = self.attention(
             queries, states, states, rearrange(there, "b t -> b 1 t")
         )  # (B, aspects, 2d), (B, aspects, T)

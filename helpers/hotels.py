@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from helpers.documents import PAD, AspectClassifier
+from helpers.reviews import without_top
 from helpers.tokens import split_words
 
 RECORDED = files("helpers") / "recorded"  # what experiments/aspects.py wrote
@@ -212,6 +213,43 @@ def right_verdicts(
     """(N, aspects) True where the most probable verdict is the right one."""
     logits, _ = model(batch_of(reviews, vocabulary))
     return logits.argmax(dim=-1) == torch.tensor([r.verdicts for r in reviews])
+
+
+def verdict_drops(
+    model: AspectClassifier,
+    reviews: Sequence[HotelReview],
+    vocabulary: Sequence[str],
+    ks: Sequence[int],
+    generator: torch.Generator,
+) -> dict[str, torch.Tensor]:
+    """By how much each praise or blame of the model falls in probability without the k words of greatest score.
+
+    The accounts of what matters are those of `helpers.reviews.word_scores`: name → (verdicts, ks).
+    """
+    drops = {"attention": [], "gradient × input": [], "random": []}
+    for review in reviews:
+        tokens = encode(review.text, vocabulary)[None]  # (1, T)
+        embedded = model.embedding(tokens).detach().requires_grad_()
+        logits, weights = model.read(embedded, tokens != PAD)
+        log_p = torch.log_softmax(logits[0], dim=-1)  # (aspects, verdicts)
+        for a, verdict in enumerate(log_p.argmax(dim=-1).tolist()):
+            if verdict == 1:  # not mentioned: no word to delete
+                continue
+            (gradient,) = torch.autograd.grad(
+                log_p[a, verdict], embedded, retain_graph=True
+            )
+            scores = (
+                weights[:, a],
+                (gradient * embedded).sum(dim=-1),
+                torch.rand(tokens.shape, generator=generator),
+            )
+            for rows, score in zip(drops.values(), scores, strict=True):
+                left = [without_top(tokens, score, k) for k in ks]
+                with torch.no_grad():
+                    after = [torch.softmax(model(t)[0][0, a], dim=-1) for t in left]
+                before = log_p[a, verdict].detach().exp()
+                rows.append(before - torch.stack(after)[:, verdict])
+    return {name: torch.stack(rows) for name, rows in drops.items()}
 
 
 def recorded_aspects() -> tuple[AspectClassifier, list[str]]:

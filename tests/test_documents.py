@@ -18,6 +18,7 @@ from helpers.documents import (
     BiRNN,
     CharCNN,
     TextCNN,
+    word_vectors,
 )
 from helpers.reviews import (
     ALPHABET,
@@ -39,7 +40,6 @@ from helpers.reviews import (
     word_scores,
 )
 from helpers.training import fit
-
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 TOKENS = torch.tensor([[3, 1, 4, 1, 5], [2, 6, 5, 0, 0]])
@@ -113,6 +113,23 @@ def test_text_cnn_is_a_greatest_dot_product():
     model.output.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     model(TOKENS[:1])
     torch.testing.assert_close(seen[0][0, 64:], greatest)
+
+
+def test_text_cnn_does_not_hear_padding():
+    """Every window with a word answers less than nothing; one of padding alone would answer 1, the bias."""
+    model = TextCNN(7, size=3).eval()
+    with torch.no_grad():
+        model.embedding.weight[1:] = 1
+        for f in model.filters:
+            f.weight.fill_(-1)
+            f.bias.fill_(1)
+    torch.testing.assert_close(model(TOKENS)[0], model.output.bias.expand(2, 2))
+
+
+def test_word_vectors_begin_small():
+    weights = word_vectors(1000, 8).weight
+    assert (weights[PAD] == 0).all()
+    assert 0.09 < weights[1:].std() < 0.11
 
 
 def test_char_cnn_reads_characters():

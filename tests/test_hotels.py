@@ -24,6 +24,7 @@ from helpers.hotels import (
     right_verdicts,
     sentence_weights,
     split_words,
+    verdict_drops,
 )
 from helpers.training import fit
 
@@ -123,6 +124,33 @@ def test_recorded_model_scores_as_recorded():
     assert right.tolist() == run["hand_written"]
     hits = map_hits(model, reviews, vocabulary)
     assert [list(hits[aspect]) for aspect in ASPECTS] == run["map_hits"]
+
+
+def test_verdict_drops_by_hand():
+    """One word fewer, the most attended one: the text without it, judged again."""
+    model, vocabulary = recorded_aspects()
+    review = hand_written_reviews()[0]
+    ((words, before, weights),) = judge(model, [review.text], vocabulary)
+    expected = []
+    for a, verdict in enumerate(before.argmax(dim=-1).tolist()):
+        if verdict != 1:
+            top = int(weights[a].argmax())
+            left = " ".join(words[:top] + words[top + 1 :])
+            ((_, after, _),) = judge(model, [left], vocabulary)
+            expected.append(before[a, verdict] - after[a, verdict])
+    drops = verdict_drops(model, [review], vocabulary, (1, 3), torch.Generator())
+    assert [rows.shape for rows in drops.values()] == 3 * [(len(expected), 2)]
+    torch.testing.assert_close(drops["attention"][:, 0], torch.stack(expected))
+
+
+def test_the_maps_of_the_recorded_aspect_model_matter():
+    model, vocabulary = recorded_aspects()
+    reviews = hand_written_reviews()[:20]
+    drops = verdict_drops(
+        model, reviews, vocabulary, (1,), torch.Generator().manual_seed(0)
+    )
+    attention, gradient, chance = (rows.mean() for rows in drops.values())
+    assert attention > 0.2 and gradient > 0.15 and abs(chance) < 0.1
 
 
 @pytest.mark.parametrize("text", ["😀😀", "שלום עולם", "xqz", "bed " * 10_000, "."])

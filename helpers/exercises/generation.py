@@ -65,7 +65,7 @@ KEEP_TOP_K = Exercise(
 
 
 def nucleus(p, share):
-    """p (V,) probabilities, share from 0 to 1 → (V,): the nucleus, scaled to sum to 1"""
+    """p (V,) probabilities, share from 0 to 1 → (V,): the nucleus, with sum 1"""
     # the solution begins
     ordered, order = p.sort(descending=True)
     before = ordered.cumsum(dim=0) - ordered  # (V,): what all likelier ones hold

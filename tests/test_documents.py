@@ -142,6 +142,19 @@ def test_char_cnn_reads_characters():
     assert logits.shape == (2, 2) and weights is None
 
 
+def test_char_cnn_by_hand():
+    """Padding is zeros, and each filter is asked for its greatest answer and for its mean."""
+    model = CharCNN(5, size=4).eval()
+    rows = torch.randint(1, 5, (1, 60))
+    rows[0, 50:] = PAD
+    one_hot = torch.zeros(1, 5, 60)
+    for t, character in enumerate(rows[0, :50].tolist()):
+        one_hot[0, character, t] = 1
+    answers = model.layers(one_hot)[0]  # (d, 4 places)
+    summary = torch.cat([answers.amax(dim=-1), answers.mean(dim=-1)])
+    torch.testing.assert_close(model(rows)[0][0], model.output(summary))
+
+
 def test_char_cnn_can_learn():
     """It stays at chance on the film reviews; not because it could not learn."""
     rows = character_rows([["xo" if i % 2 else "zo"] * 90 for i in range(16)])
@@ -223,6 +236,7 @@ def test_sentences_end_at_their_marks():
 def test_rows():
     vocabulary = film_vocabulary([["b", "a", "b"], ["c"]], size=4)
     assert vocabulary == {"b": 2, "a": 3}
+    assert film_vocabulary([["b", "a"]]) == {"a": 2, "b": 3}  # as frequent: by name
     assert word_rows([["a", "x"], ["b"]], vocabulary).tolist() == [[3, 1], [2, 0]]
     assert sentence_rows([["a", ".", "b"]], vocabulary)[0, :2, :2].tolist() == [
         [3, 1],

@@ -112,13 +112,16 @@ def _require_square(mask: torch.Tensor) -> None:
 
 
 def windowed_attention(query, key, value, left: int, right: int, bias=None):
-    """query, key (…, T, d), value (…, T, d_v) → output (…, T, d_v), weights (…, T, w).
+    """query, key (…, T, d), value (…, T, d_v)
+    → output (…, T, d_v), weights (…, T, w), with w = left + 1 + right.
 
-    w = left + 1 + right; weight j of query t belongs to key t − left + j, and is exactly 0 where there is no such key.
-    bias: (heads, 1, w) or (w,), added to the energies: a number for each offset. The queries are cut into chunks of w,
-    each beside the 2w − 1 keys that its windows cover: fewer than 2w · T dot products instead of T².
+    Weight j of query t belongs to key t − left + j, and is exactly 0 where there is
+    no such key. bias: (heads, 1, w) or (w,), added to the energies, a number for each
+    offset. The queries are cut into chunks of w, each beside the 2w − 1 keys that its
+    windows cover: fewer than 2w · T dot products instead of T².
     Raises ValueError for other shapes, NaN, and a negative left or right.
-    Source: Povey et al. 2018; the lecture notes L call it truncated self-attention. Chunks: Beltagy et al. 2020.
+    Source: Povey et al. 2018, whose layer the lecture notes L call truncated
+    self-attention; chunks after Beltagy et al. 2020.
     """
     _require_alike(query, key, value)
     for what, got in (("left", left), ("right", right)):
@@ -195,10 +198,12 @@ class WindowedSelfAttention(nn.Module):
 
 
 class GraphAttention(nn.Module):
-    """One layer of a graph attention network: e_ij = LeakyReLU(a·[W h_i ; W h_j]) for the edges alone.
+    """One layer of a graph attention network, on the edges alone.
 
-    z_i = Σ_j α_ij W h_j for each head; the heads side by side. dynamic: LeakyReLU before a instead of after it, so
-    that which neighbour gets most can depend on who asks (Brody et al. 2022). The dense form: all pairs, masked.
+    e_ij = LeakyReLU(a·[h_i ; h_j]) with h = W x, and z_i = Σ_j α_ij h_j for each
+    head; the heads side by side. dynamic: LeakyReLU before a instead of after it, so
+    that which neighbour gets most can depend on who asks (Brody et al. 2022).
+    This is the dense form: all pairs, masked.
     Source: Veličković et al. 2018, eq. 1 to 5.
     """
 
@@ -232,7 +237,8 @@ class GraphAttention(nn.Module):
         """nodes (N, d), edges (N, N) boolean, True = i may look at j
         → output (N, output_size), weights (heads, N, N), exactly 0 off the edges.
 
-        Raises ValueError for other shapes or types, NaN, and a node without any edge: give each an edge to itself.
+        Raises ValueError for other shapes or types, NaN, and a node without any edge:
+        give each an edge to itself.
         """
         require_shape("nodes", nodes, (len(edges), self.W.in_features))
         require_finite("nodes", nodes)

@@ -1,6 +1,6 @@
 """A Transformer that writes: nothing but a stack of causal layers, and the ways to choose the next token.
 
-Shapes throughout: B sequences in a batch, T steps, V tokens in the vocabulary, N tokens in the context.
+Shapes throughout: B sequences in a batch, T steps, V tokens in the vocabulary, at most T_max in the context.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ from helpers.validation import require_finite, require_shape
 
 
 class DecoderOnly(nn.Module):
-    """Tokens in, logits of the next token out: each position attends to itself and to what came before it.
+    """Tokens in, logits of the next token out. A position sees itself and what came before.
 
     x_t = E[token_t] + P[t], pre-LN layers with GELU under a causal mask, o_t = E x_t:
-    the matrix that reads tokens also writes them. E (V, d), P (N, d).
+    the matrix that reads tokens also writes them. E (V, d), P (T_max, d).
     Source: Radford et al. 2019 (GPT-2); one matrix for both ends: Press and Wolf 2017.
     """
 
@@ -38,7 +38,7 @@ class DecoderOnly(nn.Module):
         num_layers: int,
         context: int,
     ):
-        """context: N, the most tokens that it can see at a time."""
+        """context: T_max, the most tokens that it can see at a time."""
         super().__init__()
         for name, size in (("num_tokens", num_tokens), ("context", context)):
             if size < 1:
@@ -56,10 +56,12 @@ class DecoderOnly(nn.Module):
         return [KeyValueCache() for _ in self.layers.layers]
 
     def forward(self, tokens, caches=None, need_weights=False):
-        """tokens (B, T) whole numbers → logits (B, T, V), and of each layer the weights (B, h, T, S) or None.
+        """tokens (B, T) whole numbers
+        → logits (B, T, V), and of each layer the weights (B, h, T, S) or None.
 
-        caches: what `caches()` gave, to go on from the tokens read before; S counts these too.
-        Raises ValueError for S > N and for other shapes.
+        caches: what `caches()` gave, to go on from the tokens read before; S counts
+        these too.
+        Raises ValueError for S > T_max and for other shapes.
         """
         require_shape("tokens", tokens, ("B", "T"))
         T = tokens.shape[1]
@@ -130,26 +132,26 @@ def generate(
 
 @torch.no_grad()
 def window_losses(model, tokens, stride=None):
-    """tokens (T,) → −log p in nats, (windows, N): column i was predicted from the i + 1 tokens that begin the window.
+    """tokens (T,) → −log p in nats, (windows, T_max): column i was predicted from the window's first i + 1 tokens.
 
-    A window begins every `stride` tokens, N of them unless told otherwise; the last one ends with the text.
-    Raises ValueError for a text of fewer than N + 1 tokens.
+    A window begins every `stride` tokens, T_max of them unless told otherwise; the last one ends with the text.
+    Raises ValueError for a text of fewer than T_max + 1 tokens.
     """
-    N = model.context
+    T_max = model.context
     require_shape("tokens", tokens, ("T",))
-    if len(tokens) <= N:
+    if len(tokens) <= T_max:
         raise ValueError(
-            f"tokens: got {len(tokens)}, expected more than {N}, the context"
+            f"tokens: got {len(tokens)}, expected more than {T_max}, the context"
         )
-    stride = N if stride is None else stride
-    if not 1 <= stride <= N:
-        raise ValueError(f"stride: got {stride}, expected 1 to {N}")
-    starts = list(range(0, len(tokens) - N, stride))
-    if starts[-1] < len(tokens) - N - 1:
-        starts.append(len(tokens) - N - 1)
+    stride = T_max if stride is None else stride
+    if not 1 <= stride <= T_max:
+        raise ValueError(f"stride: got {stride}, expected 1 to {T_max}")
+    starts = list(range(0, len(tokens) - T_max, stride))
+    if starts[-1] < len(tokens) - T_max - 1:
+        starts.append(len(tokens) - T_max - 1)
     rows = []
     for part in torch.tensor(starts).split(64):
-        windows = tokens[part[:, None] + torch.arange(N + 1)]  # (64, N + 1)
+        windows = tokens[part[:, None] + torch.arange(T_max + 1)]  # (64, T_max + 1)
         logits, _ = model(windows[:, :-1])
         losses = F.cross_entropy(
             logits.transpose(1, 2), windows[:, 1:], reduction="none"
@@ -159,12 +161,15 @@ def window_losses(model, tokens, stride=None):
 
 
 def mean_loss(model, tokens, stride=None) -> float:
-    """The mean −log p of each token but the first, in nats, each predicted from its last N − stride to N tokens,
-    or from all there are. `stride` is N/4 unless told otherwise."""
-    N = model.context
-    stride = stride or max(1, N // 4)
-    losses = window_losses(model, tokens, stride)  # (windows, N)
-    last = (len(tokens) - 1 - N) % stride or stride  # what the last window adds
+    """The mean −log p of each token but the first, in nats.
+
+    Each is predicted from the T_max − stride to T_max tokens before it, or from all there are; `stride` is T_max/4
+    unless told otherwise.
+    """
+    T_max = model.context
+    stride = stride or max(1, T_max // 4)
+    losses = window_losses(model, tokens, stride)  # (windows, T_max)
+    last = (len(tokens) - 1 - T_max) % stride or stride  # what the last window adds
     parts = [
         losses[0],
         losses[1:-1, -stride:].flatten(),

@@ -6,7 +6,10 @@ import build
 import pytest
 import serve
 from filelock import FileLock
+from playwright.sync_api import expect
 from reading import new_page
+
+expect.set_options(timeout=30_000)  # a busy machine draws later, not otherwise
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,14 @@ def test_scores_are_what_teacher_forcing_gives(name):
         assert found.log_probability == pytest.approx(float(expected), abs=1e-12)
 
 
+def test_the_record_has_what_was_asked():
+    model, asked = tiny("cho", 1), {}
+    best = beam_search(model, SOURCE, 2, LENGTH, record=asked)[0]
+    assert {best.tokens[:t] for t in range(len(best.tokens))} <= set(asked)
+    total = sum(asked[best.tokens[:t]][token] for t, token in enumerate(best.tokens))
+    assert float(total) == pytest.approx(best.log_probability, abs=1e-12)
+
+
 def test_padding_does_not_count():
     model = tiny("cho", 0)
     alone = log_probability(model, SOURCE, torch.tensor([[3, 2]]))

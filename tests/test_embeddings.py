@@ -56,6 +56,11 @@ def test_knowing_nothing_costs_six_times_log_two():
     assert np.isclose(negative_sampling_loss(torch.zeros(4, 6)).item(), 6 * np.log(2))
 
 
+def test_a_fresh_model_knows_nothing():
+    logits = SkipGram(7, 3)(torch.tensor([2, 5]), torch.tensor([[0, 1], [6, 5]]))
+    assert (logits == 0).all()
+
+
 def test_only_the_rows_that_are_read_get_a_gradient():
     model = SkipGram(6, 2)
     model.second.data.normal_()
@@ -111,7 +116,9 @@ def test_a_true_neighbour_is_at_most_a_window_away(seed, window):
     generator = torch.Generator().manual_seed(seed)
     centre, context = corpus.batch(40, window, 3, generator)
     assert centre.shape == (40,) and context.shape == (40, 4)
-    away = (centre - context[:, 0]).abs()
+    away = centre - context[:, 0]
+    assert (away > 0).any() and (away < 0).any()  # on both sides
+    away = away.abs()
     assert (away >= 1).all() and (away <= window).all()
 
 
@@ -162,6 +169,15 @@ def test_the_words_of_the_question_are_left_out():
         "apple",
         "pear",
     }
+
+
+def test_a_word_of_the_question_may_be_the_expected_one():
+    """Then only the two others are left out."""
+    vectors = WordVectors(WORDS, PLANE)
+    query = vectors["king"] + vectors["queen"] - vectors["man"]
+    order = [word for word, _ in vectors.nearest(query, 6, ["king", "man"])]
+    place = order.index("queen") + 1
+    assert vectors.rank("king", "queen", "man", "queen") == place
 
 
 @pytest.mark.parametrize(

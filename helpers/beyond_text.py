@@ -145,10 +145,9 @@ def windowed_attention(query, key, value, left: int, right: int, bias=None):
         energy = energy + bias[..., offset[0].clamp(0, w - 1)]
     weights = torch.softmax(energy.masked_fill(~allowed, -torch.inf), dim=-1)
     output = (weights @ values.mT).flatten(-3, -2)[..., :length, :]
-    band = torch.arange(w)[:, None] + torch.arange(
-        w
-    )  # row i holds columns i … i + w − 1
-    weights = weights.gather(-1, band.expand(*weights.shape[:-1], w))
+    row = torch.arange(w)[:, None]  # holds the columns row … row + w − 1
+    band = (row + torch.arange(w)).expand(*weights.shape[:-1], w)
+    weights = weights.gather(-1, band)
     return output, weights.flatten(-3, -2)[..., :length, :]
 
 
@@ -313,10 +312,10 @@ def linear_attention(query, key, value, causal: bool = False) -> torch.Tensor:
 
 
 class LinearAttentionCell:
-    """The same causal attention as a recurrent network: a state of fixed size, one step for each position.
+    """The same causal attention as a recurrent network, one step for each position.
 
-    state after t: M = Σ_{s≤t} φ(k_s) v_sᵀ, (…, d, d_v), and n = Σ_{s≤t} φ(k_s), (…, d).
-    Source: Katharopoulos et al. 2020, eq. 16 to 20.
+    The state does not grow: M = Σ_{s≤t} φ(k_s) v_sᵀ, (…, d, d_v), and
+    n = Σ_{s≤t} φ(k_s), (…, d). Source: Katharopoulos et al. 2020, eq. 16 to 20.
     """
 
     def __init__(self):

@@ -95,5 +95,7 @@ def test_bad_input():
         beam_search(model, SOURCE.expand(2, -1), 2)
     with pytest.raises(ValueError, match="width: got 0, expected at least 1"):
         beam_search(model, SOURCE, 0)
+    with pytest.raises(ValueError, match="max_length: got 0, expected at least 1"):
+        beam_search(model, SOURCE, 2, max_length=0)
     with pytest.raises(ValueError, match=r"max_length: got 5 \*\* 9 targets"):
         exhaustive_search(model, SOURCE, TOKENS, 9)

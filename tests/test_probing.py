@@ -11,6 +11,7 @@ NUMBERS = torch.randint(1, 10**9, (600,), generator=GENERATOR).tolist()
 
 def test_digits_by_hand():
     assert digit_targets([304]).tolist() == [[4, 0, 3] + 6 * [ABSENT]]
+    assert digit_targets([100]).tolist() == [[0, 0, 1] + 6 * [ABSENT]]
     assert digit_targets([999_999_999]).tolist() == [9 * [9]]
 
 
@@ -43,6 +44,20 @@ def test_the_result_takes_z_as_it_is_and_is_a_minimum():
         fit_probe(7 * z - 3, NUMBERS, rounds=300),
     )
     torch.testing.assert_close(first(z), second(7 * z - 3), rtol=0, atol=1e-3)
+
+
+def test_the_penalty_keeps_the_weights_small():
+    z = one_hot(NUMBERS)[:, :5]
+    free, held = (fit_probe(z, NUMBERS, penalty=penalty) for penalty in (0.0, 1.0))
+    assert held.linear.weight.norm() < 0.1 * free.linear.weight.norm()
+
+
+def test_a_coordinate_that_never_changes_does_no_harm():
+    z = one_hot(NUMBERS)[:, :5]
+    more = torch.cat([z, torch.full((600, 1), 3.0).double()], dim=1)
+    torch.testing.assert_close(
+        fit_probe(more, NUMBERS)(more), fit_probe(z, NUMBERS)(z), rtol=0, atol=1e-6
+    )
 
 
 def test_absent_places_are_neither_right_nor_wrong():

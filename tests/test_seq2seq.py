@@ -78,6 +78,30 @@ def test_greedy_decoding_agrees_with_teacher_forcing_on_its_own_output(decoder):
     assert torch.equal(seq2seq(source, tokens).argmax(dim=-1), tokens)
 
 
+class Script(torch.nn.Module):
+    """A decoder that writes what it was given: rows of tokens, one row a sentence; its state counts the steps."""
+
+    def __init__(self, *rows):
+        super().__init__()
+        self.rows = torch.tensor(rows)
+
+    def start(self, summary):
+        return 0
+
+    def forward(self, previous, state, states, summary, mask):
+        one_hot = torch.nn.functional.one_hot(self.rows[:, state], 13)
+        return one_hot.unsqueeze(1).double(), state + 1, None
+
+
+def test_writing_stops_when_each_sentence_has_ended_once():
+    seq2seq = model(FixedContextDecoder)
+    seq2seq.decoder = Script([Vocabulary.END, 5, 5, 5], [7, 7, Vocabulary.END, 5])
+    tokens, _ = seq2seq.translate(padded(LONG, SHORT), max_length=4)
+    assert tokens.tolist() == [[Vocabulary.END, 5, 5], [7, 7, Vocabulary.END]]
+    tokens, _ = seq2seq.translate(padded(LONG, SHORT), max_length=2)
+    assert tokens.shape == (2, 2)
+
+
 def test_encoder_sees_both_directions_and_its_summary_is_the_last_states():
     encoder = model(FixedContextDecoder).encoder
     states, summary = encoder(padded(LONG))

@@ -361,6 +361,23 @@ def test_the_record_is_of_these_sentences(recorded):
     assert max(recorded["reference"][n] for n in ("states", "weights")) <= 1e-5
 
 
+def test_the_recorded_reviews_say_what_the_chapter_says(recorded):
+    runs = recorded["reviews"]["runs"]
+    found = {(r["input"], r["labels"], r["seed"]): r["accuracy"] for r in runs}
+    assert len(found) == len(runs) == 3 * 4 * 5
+    for size in (10, 30, 100, 300):
+        leads = {
+            name: [
+                found["pretrained encoder", size, seed] - found[name, size, seed]
+                for seed in range(5)
+            ]
+            for name in ("its word embeddings", "bag of words")
+        }
+        assert min(leads["bag of words"]) > 0
+        assert 0.02 < np.mean(leads["its word embeddings"]) < 0.04
+        assert (min(leads["its word embeddings"]) < 0) == (size in (30, 100))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pronouns", "verbs"])
 def test_the_recorded_heads_answer_again(encoder, recorded, kind):

@@ -8,7 +8,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
 
 from . import katex_server
-from .outputs import Explorer, PlotlyFigure
+from .outputs import Explorer, PlotlyFigure, say_once
 
 VENDORED = {
     "katex/dist/katex.min.css": "katex",
@@ -48,6 +48,15 @@ def repair_names(
         context["body"] = context.get("body", "").replace(wrong, right)
 
 
+def say_code_once(app: Sphinx, error: Exception | None) -> None:
+    """Let explorers of a page share the code and the style that each of them stores: tens of kilobytes a page."""
+    if not error and app.builder.format == "html":
+        for path in Path(app.outdir, "notebooks").glob("*.html"):
+            page = path.read_text(encoding="utf-8")
+            if (lighter := say_once(page)) != page:
+                path.write_text(lighter, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict:
     """Register the extension."""
     load_mime_renders().extend(
@@ -57,4 +66,5 @@ def setup(app: Sphinx) -> dict:
     app.connect("html-page-context", repair_names)
     app.connect("build-finished", copy_vendored)
     app.connect("build-finished", empty_font_awesome)
+    app.connect("build-finished", say_code_once)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

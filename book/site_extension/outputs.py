@@ -1,6 +1,7 @@
 """MyST-NB mime plugins: Plotly figures become boxes of the page, explorers must have their stored state."""
 
 import json
+import re
 from html import escape
 
 from docutils import nodes
@@ -12,6 +13,9 @@ from myst_nb.core.render import (
     sanitize_script_content,
 )
 
+STATES = re.compile(
+    rf'(<script type="{re.escape(WIDGET_STATE_MIMETYPE)}">)(.*?)(</script>)', re.DOTALL
+)
 PLOTLY_MIMETYPE = "application/vnd.plotly.v1+json"
 DEFAULT_HEIGHT = 450  # Plotly's own
 
@@ -58,3 +62,23 @@ class Explorer:
         if model_id not in widgets.get(WIDGET_STATE_MIMETYPE, {}).get("state", {}):
             message = f"cell {data.cell_index}: an explorer without stored state; run `make refresh`"
             renderer.logger.warning(message, subtype="explorer_state", line=data.line)
+
+
+def say_once(page: str) -> str:
+    """Replace code and style that an earlier explorer of the page stores too by that one's name.
+
+    explorer-loader.js puts them back.
+    """
+
+    def shared(found: re.Match) -> str:
+        record, first = json.loads(found[2]), {}
+        for model_id, model in record.get("state", {}).items():
+            for trait in ("_esm", "_css"):
+                source = model["state"].get(trait)
+                if isinstance(source, str):
+                    owner = first.setdefault((trait, source), model_id)
+                    if owner != model_id:
+                        model["state"][trait] = {"as": owner}
+        return found[1] + sanitize_script_content(json.dumps(record)) + found[3]
+
+    return STATES.sub(shared, page)

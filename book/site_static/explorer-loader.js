@@ -7,6 +7,11 @@
 
   const stored = Object.assign({}, ...[...document.querySelectorAll(STATE)].map((script) => JSON.parse(script.textContent).state));
 
+  // Code and style that explorers share stand in the page once; the others name the explorer that has them.
+  for (const { state } of Object.values(stored)) {
+    for (const trait of ["_esm", "_css"]) state[trait] = stored[state[trait]?.as]?.state[trait] ?? state[trait];
+  }
+
   const decode = (base64) => new DataView(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer);
 
   class Model {

@@ -1,5 +1,6 @@
 """The built site as a reader meets it, every page of it."""
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -60,6 +61,16 @@ def test_page_is_light(page, path):
     sizes = count_bytes(page)
     page.goto(f"/{path}", wait_until="networkidle")
     assert 0 < sum(sizes) / 1000 <= MOST_KB
+
+
+@pytest.mark.parametrize("path", [f"{chapter}.html" for chapter in CHAPTERS])
+def test_explorers_share_their_code(site, path):
+    soup = BeautifulSoup((site / path).read_text(encoding="utf-8"), "html.parser")
+    script = soup.find("script", type="application/vnd.jupyter.widget-state+json")
+    states = [model["state"] for model in json.loads(script.string)["state"].values()]
+    for trait in ("_esm", "_css"):
+        code = [state[trait] for state in states if isinstance(state[trait], str)]
+        assert len(set(code)) == len(code) > 0
 
 
 @every_page

@@ -231,6 +231,7 @@ def test_sentences_end_at_their_marks():
         ["yes"],
     ]
     assert split_sentences([]) == []
+    assert len(split_sentences(["a", "."] * 20)) == SENTENCES
 
 
 def test_rows():

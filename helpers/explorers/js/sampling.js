@@ -108,7 +108,7 @@ function render(context) {
     rows.forEach(({ name, bar, model, drawn, row }, r) => {
       const i = order[r];
       row.hidden = i === undefined;
-      if (row.hidden) return;
+      if (row.hidden) return [name, model, drawn].forEach((each) => write(each, ""));
       write(name, `${named(characters[i])}${i === here.right ? " •" : ""}${i === here.drawn ? " ◂" : ""}`);
       name.classList.toggle("pa-strong", i === here.drawn);
       bar.style.transform = `scaleX(${here.q[i]})`;

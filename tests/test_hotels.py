@@ -50,6 +50,20 @@ def test_the_labels_go_with_the_sentences():
         )
 
 
+def test_praise_is_labelled_praise_and_blame_blame():
+    seen = {0: 0, 2: 0}
+    for review in generated_reviews(300):
+        for a, aspect in enumerate(ASPECTS):
+            for sign, verdict in (("-", 0), ("+", 2)):
+                said = [
+                    p for p in phrases()[aspect + sign] if "{" not in p and " " in p
+                ]
+                if any(phrase in review.text for phrase in said):
+                    assert review.verdicts[a] == verdict, (review.text, aspect)
+                    seen[verdict] += 1
+    assert min(seen.values()) > 20
+
+
 def test_reviews_by_hand_are_whole_and_not_the_generators():
     reviews = hand_written_reviews()
     assert len(reviews) >= 60

@@ -47,12 +47,18 @@ def address(site, serving):
     return serving(site)
 
 
+@pytest.fixture(scope="session")
+def kept():
+    """The browser that tests share, in a list of one, or none yet."""
+    return []
+
+
 @pytest.fixture
-def browser(launch):
-    """A browser for one test: one that stands still takes no other test with it."""
-    browser = launch()
-    yield browser
-    browser.close()
+def browser(request, launch, kept):
+    """The browser of the tests before; a new one for a second try, since the first may have stood still."""
+    if not kept or getattr(request.node, "execution_count", 1) > 1:
+        kept[:] = [launch()]
+    return kept[0]
 
 
 @pytest.fixture

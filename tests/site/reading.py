@@ -8,6 +8,11 @@ SIZES = {
     "desktop": {"width": 1280, "height": 900},
     "phone": {"width": 375, "height": 720},
 }
+# Without a limit, a test would wait for ever where the browser stands still.
+FRAME = """() => new Promise((drawn, fail) => {
+    requestAnimationFrame(drawn);
+    setTimeout(() => fail(new Error("no frame for 20 s")), 20_000);
+})"""
 
 
 def new_page(browser, address):
@@ -38,12 +43,9 @@ def new_page(browser, address):
 def scroll_through(page):
     """Open all that is folded and scroll to the end, so that everything which waits to be seen is drawn."""
     page.evaluate(
-        """async () => {
+        f"const frame = {FRAME};"
+        """(async () => {
             document.querySelectorAll("article details").forEach((details) => { details.open = true; });
-            const frame = () => new Promise((drawn, fail) => {
-                requestAnimationFrame(drawn);
-                setTimeout(() => fail(new Error("no frame for 20 s")), 20_000);
-            });
             const root = document.documentElement;
             const most = 10 * root.scrollHeight;  // what is drawn may add to the page, but must come to an end
             for (let y = 0; y < root.scrollHeight; y += innerHeight / 2) {
@@ -52,7 +54,7 @@ def scroll_through(page):
                 await frame();
             }
             scrollTo(0, 0);
-        }"""
+        })()"""
     )
     drawn = """() => !document.querySelector('.pa-place:empty')
         && [...document.querySelectorAll('.pa-figure, .pa-explorer')].every((e) => e.dataset.ready)"""

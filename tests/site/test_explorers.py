@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from reading import new_page
+from reading import FRAME, new_page
 
 from helpers.explorers import GateExplorer
 from helpers.gradients import OPTIMIZERS, SURFACES, descend
@@ -235,9 +235,8 @@ def test_it_follows_the_theme(explorer):
 def test_it_fits_a_phone(explorer):
     explorer.page.set_viewport_size({"width": 375, "height": 720})
     explorer.page.wait_for_function("() => !document.getAnimations().length")
-    explorer.page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
+    for _ in range(2):
+        explorer.page.evaluate(FRAME)
     inside = """root => [...root.querySelectorAll('canvas, svg, table, input, select, button')].every((each) =>
         each.getBoundingClientRect().right <= root.getBoundingClientRect().right + 0.5)"""
     assert explorer.evaluate(inside)

@@ -1,5 +1,6 @@
 """Number words, their alignment, and the vocabulary."""
 
+import json
 import re
 from hashlib import sha256
 
@@ -10,11 +11,14 @@ from hypothesis import strategies as st
 from num2words import num2words
 
 from helpers.data import (
+    CLOTHES,
     GLOVE_WORDS,
     LARGEST_NUMBER,
     Vocabulary,
+    _photos,
     _snappy,
     digits,
+    fashion,
     glove_vectors,
     number_pair,
     number_pairs,
@@ -228,3 +232,26 @@ def test_digits_are_split_once_and_for_all():
     assert len(set(rows)) == len(rows) == 1797  # no image in two parts
     again = digits()
     assert all(torch.equal(a[0], b[0]) for a, b in zip(parts, again, strict=True))
+
+
+def test_photos_without_pixels_are_dropped():
+    row = [*range(256), *[7] * 528]
+    text = json.dumps({"data": [row, [], row[::-1], []]}, separators=(",", ":"))
+    assert _photos(text).tolist() == [row, row[::-1]]
+
+
+@pytest.mark.slow
+def test_fashion():
+    """Needs the registry, or the cache."""
+    parts = fashion()
+    assert [len(x) for x, _ in parts] == [54_946, 5_000, 10_000]
+    for images, classes in parts:
+        assert images.shape[1:] == (28, 28) and images.dtype == torch.float32
+        assert images.min() == 0 and images.max() == 1
+        share = classes.bincount() / len(classes)
+        assert share.shape == (10,) and ((share - 0.1).abs() < 0.02).all()
+    photos = [photo.tobytes() for images, _ in parts for photo in images.numpy()]
+    assert len(set(photos)) == len(photos) == 69_946  # no photo in two parts
+    images, classes = parts[0]  # trousers are tall and narrow, and have two legs
+    trousers = images[classes == CLOTHES.index("trousers")].mean(0)
+    assert trousers[24, 14] < trousers[24, 10] and trousers[:, :5].mean() < 0.02

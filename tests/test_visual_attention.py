@@ -1,0 +1,409 @@
+"""Receptive fields are those of theory, CAM and Grad-CAM agree where they must, and pointing is counted right."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from einops import rearrange
+from torch import nn
+from torch.nn import functional as F
+
+from helpers.visual_attention import (
+    ConvStack,
+    PooledClassifier,
+    SmallCNN,
+    class_activation_map,
+    effective_receptive_field,
+    effective_size,
+    enlarge,
+    grad_cam,
+    pointing_accuracy,
+    share_inside,
+    spread,
+    theoretical_receptive_field,
+)
+
+pytestmark = pytest.mark.usefixtures("double_precision")
+
+# ---- receptive fields -----------------------------------------------------------------------------------------------
+
+DEPTHS = {5: 11, 10: 21, 20: 41, 40: 81}
+
+
+def box(layers, size):
+    """What so many layers of equal weights make of one pixel, by convolving [1, 1, 1]/3 with itself."""
+    row = np.ones(1)
+    for _ in range(layers):
+        row = np.convolve(row, np.ones(3) / 3)
+    row = np.pad(row, (size - len(row)) // 2)
+    return torch.tensor(np.outer(row, row))
+
+
+@pytest.mark.parametrize(("layers", "width"), DEPTHS.items())
+def test_uniform_stacks_see_a_gaussian_of_known_width(layers, width):
+    assert theoretical_receptive_field([3] * layers) == width
+    size = width + 4
+    stack = ConvStack(layers, weights="uniform")
+    field = effective_receptive_field(stack, torch.rand(1, 1, size, size))
+    assert torch.allclose(field, box(layers, size), atol=1e-15)
+    assert spread(field) == pytest.approx((layers * 8 / 12) ** 0.5, abs=1e-9)
+    rows = field.sum(1) > 0
+    assert rows.sum() == width and not rows[:2].any() and not rows[-2:].any()
+
+
+def test_sigma_in_figures():
+    sigma = [round((n * 8 / 12) ** 0.5, 3) for n in DEPTHS]
+    assert sigma == [1.826, 2.582, 3.651, 5.164]
+
+
+def test_strides_and_other_kernels():
+    """ResNet's stem and AlexNet's first three layers, by hand."""
+    assert theoretical_receptive_field([7, 3], [2, 2]) == 7 + 2 * 2
+    assert theoretical_receptive_field([11, 3, 5], [4, 2, 1]) == 11 + 2 * 4 + 4 * 8
+    assert theoretical_receptive_field([]) == theoretical_receptive_field([1, 1]) == 1
+
+
+def test_the_theory_bounds_what_a_gradient_reaches_with_strides():
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 5, stride=2), nn.Tanh(), nn.Conv2d(2, 3, 3, 2), nn.Tanh()
+    )
+    field = effective_receptive_field(network, torch.rand(2, 1, 41, 37))
+    assert field.shape == (41, 37)
+    width = theoretical_receptive_field([5, 3], [2, 2])
+    assert (field.sum(1) > 0).sum() == (field.sum(0) > 0).sum() == width == 9
+
+
+def test_random_weights_on_average_spread_as_far_as_uniform_ones():
+    """The mean of the squared gradient is the uniform field: var(Σ w w' …) adds up as the kernels do."""
+    total = torch.zeros(11, 11)
+    for _ in range(100):
+        stack = ConvStack(5, channels=4)
+        x = torch.zeros(1, 1, 11, 11, requires_grad=True)
+        middle = stack(x)[0, :, 5, 5].sum()
+        total += torch.autograd.grad(middle, x)[0][0, 0] ** 2
+    assert spread(total) == pytest.approx((5 * 8 / 12) ** 0.5, rel=0.08)
+
+
+def test_field_is_the_mean_size_of_the_gradient_over_images():
+    stack = ConvStack(3, channels=4, inputs=2, activation=torch.tanh)
+    images = torch.randn(3, 2, 9, 9)
+    expected = 0
+    for image in images:
+        x = image[None].clone().requires_grad_()
+        middle = stack(x)[0, :, 4, 4].sum()
+        expected = expected + torch.autograd.grad(middle, x)[0][0].abs().sum(0)
+    field = effective_receptive_field(stack, images)
+    assert torch.allclose(field, expected / expected.sum(), atol=1e-14)
+
+
+def test_field_of_a_layer_within():
+    stack = ConvStack(6, weights="uniform")
+    field = effective_receptive_field(stack, torch.rand(1, 1, 15, 15), "layers.3")
+    assert torch.allclose(field, box(4, 15), atol=1e-15)
+
+
+def test_residual_layers_keep_the_theoretical_field_and_narrow_the_effective_one():
+    images = torch.rand(1, 1, 25, 25)
+    plain, residual = (
+        effective_receptive_field(ConvStack(10, 8, residual=r), images)
+        for r in (False, True)
+    )
+    assert (residual.sum(1) > 0).sum() == (plain.sum(1) > 0).sum() == 21
+    assert spread(residual) < 0.8 * spread(plain)
+
+
+def test_depth_does_not_change_the_size_of_the_numbers():
+    x = torch.randn(1, 16, 40, 40)
+    for residual in (False, True):
+        out = ConvStack(40, 32, 16, residual=residual)(x)
+        assert 0.2 < out[..., 10:-10, 10:-10].std() < 5
+
+
+def test_spread_and_size_of_a_field():
+    field = torch.zeros(9, 9)
+    field[4, 2] = field[4, 6] = 1.0
+    assert spread(field) == pytest.approx(2**0.5)  # variances 4 and 0
+    assert effective_size(field) == pytest.approx(2**0.5)
+    wide = torch.exp(-(torch.arange(-40.0, 41) ** 2) / 2 / 7**2)
+    wide = wide[:, None] * wide
+    assert spread(wide) == pytest.approx(7, rel=1e-3)
+    within = np.pi * 7**2 * 2 * np.log(1 / 0.0455)  # a disc of radius σ √(2 ln 1/share)
+    assert effective_size(wide) == pytest.approx(within**0.5, rel=0.01)
+
+
+# ---- class activation maps ------------------------------------------------------------------------------------------
+
+
+class ReusingReLU(nn.Module):
+    """A network that changes its maps in place and uses one ReLU twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 6, 3)
+        self.relu = nn.ReLU(inplace=True)
+        self.unused = nn.Conv2d(3, 3, 1)
+        self.head = nn.Linear(6 * 4 * 4, 5)
+
+    def forward(self, images):
+        maps = self.relu(self.second(self.relu(self.first(images))))
+        return self.head(rearrange(maps, "b c y x -> b (c y x)"))
+
+
+IMAGES = torch.rand(4, 3, 16, 12, generator=torch.Generator().manual_seed(0)).double()
+
+
+def small():
+    """A network whose BatchNorm has seen something, so that its two modes differ."""
+    network = SmallCNN(3, 5, width=4)
+    for module in network.modules():
+        module.momentum = 1.0  # of BatchNorm: the last batch is all it knows
+    network(torch.rand(16, 3, 16, 12))
+    return network.eval()
+
+
+@pytest.mark.parametrize("classes", [None, 3, torch.tensor([0, 4, 2, 2])])
+def test_grad_cam_is_cam_where_theory_says_so(classes):
+    network = small()
+    cam = class_activation_map(network, IMAGES, "features", "head", classes)
+    grad = grad_cam(network, IMAGES, "features", classes)
+    assert cam.shape == grad.shape == (4, 4, 3) and (cam < 0).any() and cam.any()
+    assert (grad * 12 - F.relu(cam)).abs().max() < 1e-12
+
+
+def test_the_mean_of_a_map_is_the_score():
+    network = small()
+    scores = network(IMAGES)
+    for k in range(5):
+        cam = class_activation_map(network, IMAGES, "features", "head", k)
+        mean = cam.mean(dim=(1, 2)) + network.head.bias[k]
+        assert torch.allclose(mean, scores[:, k], atol=1e-12)
+    best = class_activation_map(network, IMAGES, "features", "head")
+    by_hand = class_activation_map(network, IMAGES, "features", "head", scores.argmax(1))  # fmt: skip
+    assert torch.equal(best, by_hand)
+
+
+def test_grad_cam_by_the_definition_on_a_network_without_pooling():
+    network = ReusingReLU()
+    images = torch.rand(2, 3, 8, 8)
+    maps = network.second(F.relu(network.first(images))).detach().requires_grad_()
+    scores = network.head(rearrange(F.relu(maps), "b c y x -> b (c y x)"))
+    expected = []
+    for b, k in enumerate((1, 4)):
+        (gradient,) = torch.autograd.grad(scores[b, k], maps, retain_graph=True)
+        alpha = gradient[b].mean(dim=(1, 2))  # (6,)
+        expected.append(F.relu((alpha[:, None, None] * maps[b]).sum(0)))
+    ours = grad_cam(network, images, "second", torch.tensor([1, 4]))
+    assert torch.allclose(ours, torch.stack(expected), atol=1e-14) and ours.any()
+
+
+@pytest.mark.parametrize("layer", ["features", "features.9", "features.4"])
+def test_grad_cam_equals_the_librarys(layer):
+    """TorchCAM divides by the greatest value; so do we here. It needs a network in eval mode."""
+    methods = pytest.importorskip("torchcam.methods")
+    network = small()
+    image = IMAGES[:1]
+    for k in range(5):
+        with methods.GradCAM(network, target_layer=layer) as extractor:
+            scores = network(image)
+            (theirs,) = extractor(k, scores, normalized=False)
+        ours = grad_cam(network, image, layer, k)
+        assert torch.allclose(ours, theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_network_is_left_as_it_was(training):
+    network = small().train(training)
+    network.features[1].eval()  # one part frozen
+    modes = [module.training for module in network.modules()]
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with torch.no_grad():
+        grad = grad_cam(network, IMAGES, "features")
+        class_activation_map(network, IMAGES, "features", "head")
+        effective_receptive_field(network, IMAGES, "features")
+    assert [module.training for module in network.modules()] == modes
+    assert all(torch.equal(t, before[n]) for n, t in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert not any(module._forward_hooks for module in network.modules())
+    assert torch.equal(grad, grad_cam(network.eval(), IMAGES, "features"))
+
+
+def test_frozen_networks_and_errors_leave_no_hook():
+    network = small().requires_grad_(False)
+    assert grad_cam(network, IMAGES, "features").any()
+    with pytest.raises(ValueError, match="classes: got 9"):
+        grad_cam(network, IMAGES, "features", 9)
+    with pytest.raises(ValueError, match="images: got"):
+        grad_cam(network, IMAGES[:, :1], "features")
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_images_of_a_batch_do_not_touch_each_other():
+    network = small()
+    together = grad_cam(network, IMAGES, "features.4", 2)
+    alone = torch.cat([grad_cam(network, image[None], "features.4", 2) for image in IMAGES])  # fmt: skip
+    assert torch.allclose(together, alone, atol=1e-13)
+
+
+# ---- pointing -------------------------------------------------------------------------------------------------------
+
+
+def test_pointing_by_hand():
+    maps, regions = torch.zeros(3, 8, 8), torch.zeros(3, 8, 8, dtype=torch.bool)
+    regions[:, 2:4, 2:4] = True
+    maps[0, 3, 3], maps[1, 3, 4], maps[2, 3, 6] = 1, 1, 1
+    assert pointing_accuracy(maps, regions) == pytest.approx(1 / 3)
+    assert pointing_accuracy(maps, regions, tolerance=1) == pytest.approx(2 / 3)
+    assert pointing_accuracy(maps, regions, tolerance=3) == 1
+    assert pointing_accuracy(maps - 5, regions) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -0.7])
+def test_a_constant_map_scores_what_pointing_blindly_would(value):
+    regions = torch.zeros(2, 12, 12, dtype=torch.bool)
+    regions[0, :3], regions[1, :, :6] = True, True
+    maps = torch.full((2, 5, 7), value)
+    assert pointing_accuracy(maps, regions) == pytest.approx((1 / 4 + 1 / 2) / 2)
+    assert pointing_accuracy(maps.float(), regions) == pytest.approx(3 / 8)
+
+
+def test_share_inside():
+    regions = torch.zeros(3, 4, 4, dtype=torch.bool)
+    regions[:, :2] = True
+    maps = torch.full((3, 4, 4), -1.0)
+    maps[0, 0, 0], maps[0, 3, 3], maps[1, 1] = 3, 1, 2
+    assert share_inside(maps, regions).tolist() == [0.75, 1, 0]
+
+
+def test_enlarging_keeps_places():
+    maps = torch.zeros(1, 4, 4)
+    maps[0, 1, 2] = 1
+    large = enlarge(maps, (32, 16))
+    assert large.shape == (1, 32, 16)
+    y, x = divmod(int(large.argmax()), 16)
+    assert 8 <= y < 16 and 8 <= x < 12
+    down = (torch.arange(32.0) * large[0].sum(1)).sum() / large.sum()
+    across = (torch.arange(16.0) * large[0].sum(0)).sum() / large.sum()
+    assert (down, across) == (pytest.approx(11.5), pytest.approx(9.5))
+
+
+# ---- bad input ------------------------------------------------------------------------------------------------------
+
+FIELD, MAPS = torch.ones(4, 4), torch.ones(2, 4, 4)
+REGIONS = torch.ones(2, 8, 8, dtype=torch.bool)
+NETWORK, FLAT = SmallCNN(3, 5).double(), ReusingReLU().double()
+CAM = partial(class_activation_map, NETWORK, IMAGES, "features")
+GRAD = partial(grad_cam, NETWORK)
+FIELD_OF = effective_receptive_field
+DEAD = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Hardtanh(1e6, 2e6))
+POOLED = PooledClassifier(nn.Conv2d(3, 6, 1), 6, 5).double()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: theoretical_receptive_field([3, 0]), r"kernel_sizes: got \[3, 0\], e"),
+        (lambda: theoretical_receptive_field([3], [0]), r"strides: got \[0\], expect"),
+        (
+            lambda: theoretical_receptive_field([3], [1, 1]),
+            "strides: got 2, expected 1",
+        ),
+        (lambda: ConvStack(0), "num_layers: got 0, expected at least 1"),
+        (lambda: ConvStack(1, kernel_size=4), "kernel_size: got 4, expected an odd"),
+        (lambda: ConvStack(1, weights="zero"), "weights: got 'zero', expected one of"),
+        (
+            lambda: ConvStack(1)(IMAGES),
+            r"x: got shape \(4, 3, 16, 12\), expected \(B, 1",
+        ),
+        (lambda: FIELD_OF(ConvStack(1), IMAGES[0]), r"images: got shape \(3, 16, 12\)"),
+        (lambda: FIELD_OF(ConvStack(1), IMAGES), r"x: got shape \(4, 3, 16, 12\)"),
+        (lambda: FIELD_OF(NETWORK, IMAGES), r"layer: got '', whose output is one of s"),
+        (lambda: FIELD_OF(DEAD.double(), IMAGES), "network: got a gradient of 0 every"),
+        (lambda: spread(FIELD[0]), r"field: got shape \(4,\), expected \(H, W\)"),
+        (
+            lambda: spread(-FIELD),
+            "field: got numbers from -1 to -1, expected none below",
+        ),
+        (lambda: spread(0 * FIELD), "field: got numbers from 0 to 0, expected none"),
+        (lambda: spread(FIELD / 0), "field: got 16 NaN or infinite values"),
+        (lambda: effective_size(FIELD, 0), "share: got 0, expected more than 0"),
+        (
+            lambda: GRAD(IMAGES.byte(), "features"),
+            "images: got torch.uint8, expected f",
+        ),
+        (lambda: GRAD(IMAGES / 0, "features"), "images: got .* NaN or infinite values"),
+        (
+            lambda: GRAD(IMAGES[:, :2], "features"),
+            r"images: got shape \(4, 2, 16, 12\)",
+        ),
+        (
+            lambda: GRAD(IMAGES[..., :3], "features"),
+            r"images: got \(16, 3\) pixels, exp",
+        ),
+        (
+            lambda: GRAD(IMAGES, "feature"),
+            "layer: got 'feature', .* such as 'features'",
+        ),
+        (lambda: GRAD(IMAGES, "head"), r"layer: got 'head', whose output is one of sh"),
+        (lambda: GRAD(IMAGES, "features", 5), "classes: got 5, expected 0 to 4"),
+        (lambda: GRAD(IMAGES, "features", -1), "classes: got -1, expected 0 to 4"),
+        (lambda: GRAD(IMAGES, "features", 1.0), "classes: got torch.float64, expected"),
+        (lambda: GRAD(IMAGES, "features", [1, 2]), r"classes: got shape \(2,\), expec"),
+        (
+            lambda: grad_cam(ConvStack(1, 3, 3).double(), IMAGES, ""),
+            "scores of the net",
+        ),
+        (
+            lambda: grad_cam(FLAT, IMAGES[..., :8, :8], "relu"),
+            "'relu', which ran 2 times",
+        ),
+        (
+            lambda: grad_cam(FLAT, IMAGES[..., :8, :8], "unused"),
+            "which ran 0 times, exp",
+        ),
+        (
+            lambda: grad_cam(FLAT, IMAGES, "second"),
+            "images: got torch.float64 of shape",
+        ),
+        (
+            lambda: grad_cam(POOLED, IMAGES[:, :1], "features"),
+            "expected what the network",
+        ),
+        (
+            lambda: grad_cam(POOLED, IMAGES.float(), "features"),
+            "got torch.float32 of sh",
+        ),
+        (lambda: CAM("tail"), "head: got 'tail', expected a name in network.named_mod"),
+        (
+            lambda: CAM("features.0"),
+            "head: got 'features.0', a Conv2d, expected the na",
+        ),
+        (
+            lambda: class_activation_map(NETWORK, IMAGES, "features.4", "head"),
+            "network: got scores that are not 'head' of the mean of 'features.4'",
+        ),
+        (
+            lambda: class_activation_map(NETWORK, IMAGES, "features.12", "head"),
+            "network: got scores that are not 'head' of the mean of 'features.12'",
+        ),
+        (lambda: pointing_accuracy(MAPS[0], REGIONS), r"maps: got shape \(4, 4\), exp"),
+        (lambda: pointing_accuracy(MAPS, REGIONS[:1]), r"regions: got shape \(1, 8, 8"),
+        (
+            lambda: pointing_accuracy(MAPS, REGIONS.int()),
+            "regions: got torch.int32, ex",
+        ),
+        (lambda: pointing_accuracy(MAPS, ~REGIONS), "regions: got none for image 0"),
+        (
+            lambda: pointing_accuracy(MAPS, REGIONS, -1),
+            "tolerance: got -1, expected at",
+        ),
+        (lambda: share_inside(MAPS / 0, REGIONS), "maps: got 32 NaN or infinite val"),
+        (
+            lambda: enlarge(FIELD, (8, 8)),
+            r"maps: got shape \(4, 4\), expected \(B, h, w",
+        ),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

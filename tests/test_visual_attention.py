@@ -348,7 +348,7 @@ POOLED = PooledClassifier(nn.Conv2d(3, 6, 1), 6, 5).double()
         (lambda: GRAD(IMAGES, "features", 5), "classes: got 5, expected 0 to 4"),
         (lambda: GRAD(IMAGES, "features", -1), "classes: got -1, expected 0 to 4"),
         (lambda: GRAD(IMAGES, "features", 1.0), "classes: got torch.float64, expected"),
-        (lambda: GRAD(IMAGES, "features", [1, 2]), r"classes: got shape \(2,\), expec"),
+        (lambda: GRAD(IMAGES, "features", [1, 2]), r"classes: got shape \(2,\), expect"),
         (
             lambda: grad_cam(ConvStack(1, 3, 3).double(), IMAGES, ""),
             "scores of the net",

@@ -245,7 +245,8 @@ def count_flops(
         return hook
 
     hooks = [m.register_forward_hook(watch(name)) for name, m in model.named_modules()]
-    training, parameter = model.training, next(model.parameters())
+    training = model.training
+    parameter = next(model.parameters(), torch.zeros(()))
     model.eval()
     try:
         with parameter.device:  # so that what the forward makes is there, too

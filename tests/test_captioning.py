@@ -496,7 +496,7 @@ def model():
         ),
         (
             lambda: write(model(), IMAGES, WORDS, max_length=0),
-            "max_length: got 0, expec",
+            "max_length: got 0, ex",
         ),
         (
             lambda: doubly_stochastic_penalty(IMAGES, TARGET),

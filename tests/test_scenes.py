@@ -119,7 +119,7 @@ def test_a_box_holds_the_tile_in_its_colour(digits):
                 tile[None, None], size=(bottom - top, right - left), mode="bilinear"
             )
             both = torch.stack([whole.flatten(), ink[0].flatten()])
-            assert torch.corrcoef(both)[0, 1] > 0.7
+            assert torch.corrcoef(both)[0, 1] > 0.6
 
 
 def test_clutter_lies_outside_too(digits):

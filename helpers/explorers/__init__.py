@@ -8,6 +8,7 @@ from helpers.explorers.attention import (
     AttentionMap,
     ImageAttentionExplorer,
 )
+from helpers.explorers.channels import ChannelExplorer, PlaceExplorer
 from helpers.explorers.character import CharacterExplorer
 from helpers.explorers.context import (
     BeamExample,
@@ -38,6 +39,7 @@ __all__ = [
     "BeamExample",
     "BeamExplorer",
     "CellExplorer",
+    "ChannelExplorer",
     "CharacterExplorer",
     "ContextExplorer",
     "ConvolutionExplorer",
@@ -49,6 +51,7 @@ __all__ = [
     "JacobianExplorer",
     "Option",
     "PatternExplorer",
+    "PlaceExplorer",
     "PositionExplorer",
     "Question",
     "Quiz",

@@ -20,6 +20,7 @@ from helpers.explorers import (
     BeamExample,
     BeamExplorer,
     CellExplorer,
+    ChannelExplorer,
     CharacterExplorer,
     ContextExplorer,
     ConvolutionExplorer,
@@ -31,6 +32,7 @@ from helpers.explorers import (
     JacobianExplorer,
     Option,
     PatternExplorer,
+    PlaceExplorer,
     PositionExplorer,
     Question,
     Quiz,
@@ -230,6 +232,32 @@ def explorers():
             ["left", "right"],
             node=2,
             label="Graph",
+        ),
+        "channels": ChannelExplorer(
+            random.uniform(size=(3, 10, 8)),
+            ["a", "b", "c"],
+            random.normal(size=(3, 16)),
+            random.uniform(0.1, 0.9, size=(3, 16)),
+            random.uniform(0.1, 0.9, size=(4, 16)),
+            [3, 0, 1],
+            random.normal(size=(4, 16)),
+            random.normal(size=4),
+            ["p", "q", "r", "s"],
+            channel=5,
+            label="Channels",
+        ),
+        "places": PlaceExplorer(
+            random.uniform(size=(2, 8, 8)),
+            ["a", "b"],
+            [
+                {
+                    kind: random.uniform(size=(2, side, side))
+                    for kind in PlaceExplorer.KINDS
+                }
+                for side in (8, 4, 2)
+            ],
+            ground=0.5,
+            label="Places",
         ),
         "quiz": Quiz(
             [

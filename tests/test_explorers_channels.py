@@ -1,0 +1,207 @@
+"""The explorers of channel attention: the browser's arithmetic is Python's; what they refuse."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.explorers import ChannelExplorer, PlaceExplorer
+
+SOURCES = Path(__file__).parents[1] / "helpers" / "explorers" / "js"
+
+
+def channels(**changes):
+    random = np.random.default_rng(1)
+    given = {
+        "photos": random.uniform(size=(3, 6, 5)),
+        "names": ["a", "b", "c"],
+        "means": random.normal(size=(3, 8)),
+        "weights": random.uniform(size=(3, 8)),
+        "typical": random.uniform(size=(4, 8)),
+        "labels": [3, 0, 1],
+        "W": random.normal(size=(4, 8)),
+        "b": random.normal(size=4),
+        "classes": ["p", "q", "r", "s"],
+    }
+    return ChannelExplorer(**given | changes)
+
+
+def places(**changes):
+    random = np.random.default_rng(2)
+    maps = [
+        {
+            "weight": random.uniform(size=(2, *size)),
+            "maximum": random.normal(size=(2, *size)),
+            "mean": random.normal(size=(2, *size)),
+        }
+        for size in ((4, 6), (2, 3))
+    ]
+    given = {"photos": random.uniform(size=(2, 8, 12)), "names": ["a", "b"]}
+    return PlaceExplorer(**given | {"maps": maps} | changes), maps
+
+
+@pytest.fixture(scope="module")
+def browser_says(tmp_path_factory):
+    """Runs a piece of the explorers' JavaScript on JSON and returns what it gives."""
+    folder = tmp_path_factory.mktemp("node")
+    node = shutil.which("node", path=str(Path(sys.executable).parent))
+    assert node, "no node: `make site-environment` installs it"
+    for name in ("parts", "plot", "channels", "places"):
+        source = (SOURCES / f"{name}.js").read_text()
+        (folder / f"{name}.mjs").write_text(source.replace('.js";', '.mjs";'))
+
+    def run(code, **given):
+        (folder / "run.mjs").write_text(f"""
+            import {{ readFileSync }} from "node:fs";
+            import * as channels from "./channels.mjs";
+            import * as places from "./places.mjs";
+            import {{ softmax }} from "./parts.mjs";
+            const given = JSON.parse(readFileSync(0, "utf8"));
+            const view = (bytes) => new DataView(Uint8Array.from(bytes).buffer);
+            {code}""")
+        done = subprocess.run(
+            [node, folder / "run.mjs"],
+            input=json.dumps(given).encode(),
+            capture_output=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    return run
+
+
+SETTINGS = [
+    {},
+    {"photo": 2, "gates": "class"},
+    {"photo": 1, "gates": "all", "off": 3},
+    {"gates": "open", "off": -5},
+    {"off": 8},
+    {"off": -8, "by_hand": [(2, 0.25), (7, 1.0)]},
+]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_the_browser_gives_pythons_probabilities(browser_says, setting):
+    widget = channels(**setting)
+    expected = widget.numbers()
+    found = browser_says(
+        """
+        const data = channels.unpack(view(given.numbers), given.shape, 4);
+        const { photo, label } = given;
+        const weights = channels.chosen(data, photo, label, given);
+        const said = channels.logits(data, photo, weights);
+        console.log(JSON.stringify([[...weights], [...softmax(said)]]));""",
+        numbers=list(widget._numbers),
+        shape=widget._shape,
+        photo=widget.photo,
+        label=widget._labels[widget.photo],
+        gates=widget.gates,
+        off=widget.off,
+        byHand=widget.by_hand,
+    )
+    assert np.allclose(found[0], expected["weights"], atol=1e-12)
+    assert np.allclose(found[1], expected["probabilities"], atol=1e-12)
+
+
+def test_settings_do_what_they_say():
+    random = np.random.default_rng(1)
+    random.uniform(size=(3, 6, 5)), random.normal(size=(3, 8))
+    own = random.uniform(size=(3, 8)).astype(np.float32)
+    typical = random.uniform(size=(4, 8)).astype(np.float32)
+    widget = channels()
+    assert np.allclose(widget.numbers()["weights"], own[0])
+    widget.off = 2
+    off = widget.numbers()["weights"] == 0
+    assert set(np.flatnonzero(off)) == set(np.argsort(-own[0])[:2])
+    widget.off = -2
+    off = widget.numbers()["weights"] == 0
+    assert set(np.flatnonzero(off)) == set(np.argsort(own[0])[:2])
+    widget.off, widget.gates = 0, "class"
+    assert np.allclose(widget.numbers()["weights"], typical[3])
+    widget.gates = "all"
+    assert np.allclose(widget.numbers()["weights"], typical.mean(axis=0))
+    widget.gates, widget.by_hand = "open", [[4, 0.5]]
+    assert np.allclose(widget.numbers()["weights"], np.where(np.arange(8) == 4, 0.5, 1))
+
+
+def test_the_browser_reads_the_maps(browser_says):
+    widget, maps = places()
+    for stage, kinds in enumerate(maps):
+        for kind, name in enumerate(PlaceExplorer.KINDS):
+            found = browser_says(
+                """
+                const { sizes, most, stage, kind } = given;
+                const rows = places.unpack(view(given.maps), sizes, most, 2, stage, kind, 1);
+                console.log(JSON.stringify(rows.map((row) => [...row])));""",
+                maps=list(widget._maps),
+                sizes=widget._sizes,
+                most=widget._most,
+                stage=stage,
+                kind=kind,
+            )
+            step = np.ptp(kinds[name]) if kind else 1
+            assert np.abs(np.array(found) - kinds[name][1]).max() <= 0.51 * step / 255
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"names": ["a", "a", "b"]}, "names: got .*, expected 3 different"),
+        ({"names": ["a"]}, "names: got 1 strings, expected 3"),
+        ({"means": np.full((3, 8), np.nan)}, "means: got 24 NaN"),
+        ({"weights": np.full((3, 8), 1.1)}, "weights: got 1.1, expected 0 to 1"),
+        ({"typical": np.zeros((3, 8))}, "typical: got shape"),
+        ({"typical": np.full((4, 8), -0.1)}, "typical: got -0.1"),
+        ({"labels": [0, 1]}, "labels: got 2, expected 3"),
+        ({"labels": [0, 1, 4]}, "labels: got 4, expected 0 to 3"),
+        ({"W": np.zeros((4, 7))}, "W: got shape"),
+        ({"b": np.zeros(3)}, "b: got shape"),
+        ({"photos": np.full((3, 6, 5), 255.0)}, "photos: got 255"),
+        ({"photo": 3}, "photo: got 3, expected 0 to 2"),
+        ({"gates": "shut"}, "gates: got 'shut'"),
+        ({"off": 9}, "off: got 9, expected -8 to 8"),
+        ({"channel": 8}, "channel: got 8"),
+        ({"by_hand": [(8, 0.5)]}, "by_hand: got 8"),
+        ({"by_hand": [(0, 1.5)]}, "by_hand: got 1.5"),
+    ],
+)
+def test_channels_that_are_none(changes, message):
+    with pytest.raises(ValueError, match=message):
+        channels(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"names": ["a", "a"]}, "names: got .*, expected 2 different"),
+        ({"maps": []}, "maps: got none"),
+        ({"maps": [{"weight": np.zeros((2, 3, 3))}]}, r"maps\[0\]: got 'maximum'"),
+        ({"photos": np.full((2, 4, 4), -0.5)}, "photos: got -0.5"),
+        ({"ground": 2}, "ground: got 2"),
+        ({"stage": 3}, "stage: got 3, expected 1 to 2"),
+        ({"photo": 2}, "photo: got 2"),
+        ({"show": "median"}, "show: got 'median'"),
+    ],
+)
+def test_places_that_are_none(changes, message):
+    with pytest.raises(ValueError, match=message):
+        places(**changes)
+
+
+def test_weights_of_places_lie_between_0_and_1():
+    _, maps = places()
+    maps[1]["weight"][0, 0, 0] = 1.2
+    with pytest.raises(ValueError, match=r"maps: got 1\.2"):
+        places(maps=maps)
+    maps[1]["weight"] = maps[1]["weight"][:1]
+    with pytest.raises(ValueError, match=r"maps\[1\]\['weight'\]: got shape"):
+        places(maps=maps)
+
+
+def test_representations_are_stable():
+    assert repr(channels()) == "ChannelExplorer(3 photos, 8 channels)"
+    assert repr(places()[0]) == "PlaceExplorer(2 photos, 2 stages)"

@@ -3,12 +3,12 @@
 from importlib.resources import files
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.beyond_text import WindowedSelfAttention
 from helpers.data import speech
+from helpers.training import load_part
 
 RECORDED = (
     files("helpers") / "recorded"
@@ -114,12 +114,8 @@ def concealer(right: int, seed: int) -> Concealer:
 
 def recorded_concealer(right: int) -> Concealer:
     """The model that experiments/efficient_attention.py trained with seed 0, for one of `LOOKAHEADS`."""
-    model, prefix = concealer(right, 0), f"{right}/"
-    weights = load_file(RECORDED / "concealment.safetensors")
-    model.load_state_dict(
-        {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
-    )
-    return model.eval()
+    file = RECORDED / "concealment.safetensors"
+    return load_part(concealer(right, 0), file, str(right))
 
 
 def batch_loss(model: Concealer, frames: torch.Tensor, batch_size: int = 8):

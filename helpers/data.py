@@ -354,7 +354,12 @@ class Vocabulary:
         return tokens
 
     def batch(self, sequences: Sequence[Sequence[str]]) -> torch.Tensor:
-        """(B, T + 1) integers: each sequence with its end mark, padded to the longest, T."""
+        """(B, T + 1) integers: each sequence with its end mark, padded to the longest, T.
+
+        Raises ValueError for no sequence, and as `encode`.
+        """
+        if not len(sequences):
+            raise ValueError("sequences: got none, expected at least one")
         rows = [
             torch.tensor([*self.encode(sequence), self.END]) for sequence in sequences
         ]

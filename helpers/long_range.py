@@ -8,11 +8,11 @@ from importlib.resources import files
 
 import torch
 from einops import rearrange
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.beyond_text import LowRankAttention, linear_attention, pattern_mask
+from helpers.training import load_part
 from helpers.validation import require_choice
 
 RECORDED = (
@@ -119,12 +119,8 @@ def look_up_model(pattern: str, seed: int) -> LookUp:
 
 def recorded_look_up(pattern: str) -> LookUp:
     """The model that experiments/efficient_attention.py trained with seed 0. Raises ValueError for other patterns."""
-    model, prefix = look_up_model(pattern, 0), f"{pattern}/"
-    weights = load_file(RECORDED / "look_up.safetensors")
-    model.load_state_dict(
-        {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
-    )
-    return model.eval()
+    file = RECORDED / "look_up.safetensors"
+    return load_part(look_up_model(pattern, 0), file, pattern)
 
 
 def batch_loss(model: LookUp, batch_size: int = 32):

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from helpers.lstm import GRU, LSTM
 from helpers.rnn import RNN
+from helpers.training import load_part
 from helpers.validation import require_choice
 
 RECORDED = files("helpers") / "recorded"  # what experiments/long_memory.py wrote
@@ -118,12 +118,8 @@ def memory_model(task: str, name: str, seed: int) -> Reader:
 
 def recorded_model(task: str, name: str) -> Reader:
     """The model that experiments/long_memory.py trained with seed 0. Raises ValueError for other names."""
-    model, prefix = memory_model(task, name, seed=0), f"{task}/{name}/"
-    weights = load_file(RECORDED / "long_memory.safetensors")
-    model.load_state_dict(
-        {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
-    )
-    return model.eval()
+    model = memory_model(task, name, seed=0)
+    return load_part(model, RECORDED / "long_memory.safetensors", f"{task}/{name}")
 
 
 def batch_loss(

@@ -9,10 +9,10 @@ from importlib.resources import files
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from helpers.lstm import LSTM
+from helpers.training import load_part
 
 RECORDED = files("helpers") / "recorded"  # what experiments/anomalies.py wrote
 SENSORS = ("flow, l/min", "pressure, bar", "heater, A", "temperature, °C")
@@ -145,18 +145,10 @@ def windows_loss(
 
 def recorded_models() -> tuple[Predictor, Labeller]:
     """The two models that experiments/anomalies.py trained with seed 0."""
-    weights = load_file(RECORDED / "anomalies.safetensors")
-    models = {"predictor": Predictor(), "labeller": Labeller()}
-    for name, model in models.items():
-        prefix = f"{name}/"
-        model.load_state_dict(
-            {
-                k.removeprefix(prefix): w
-                for k, w in weights.items()
-                if k.startswith(prefix)
-            }
-        )
-    return models["predictor"], models["labeller"]
+    file = RECORDED / "anomalies.safetensors"
+    return load_part(Predictor(), file, "predictor"), load_part(
+        Labeller(), file, "labeller"
+    )
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
@@ -84,3 +85,15 @@ def fit(
     history.seconds = time.perf_counter() - start
     model.eval()
     return history
+
+
+def load_part(model: nn.Module, file, part: str) -> nn.Module:
+    """The model with the weights that a safetensors file holds under "part/", ready to be evaluated.
+
+    For files with several models. Raises RuntimeError, as torch does, if they are not the model's.
+    """
+    weights, prefix = load_file(file), f"{part}/"
+    model.load_state_dict(
+        {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
+    )
+    return model.eval()

@@ -99,7 +99,7 @@ class Translator:
         self.model.eval()
 
     def translate(self, sources: Sequence[Sequence[str]]) -> list[Translation]:
-        """Greedy translations. Raises ValueError for an empty source or a token outside the vocabulary."""
+        """Greedy translations. Raises ValueError for no source, an empty one, or a token outside the vocabulary."""
         written, weights = self.model.translate(self.source.batch(sources))
         translations = []
         for i, source in enumerate(sources):

@@ -135,6 +135,8 @@ def test_vocabulary_round_trip_and_padding():
 
 def test_vocabulary_refuses_what_it_does_not_know():
     vocabulary = Vocabulary([("a",)])
+    with pytest.raises(ValueError, match="sequences: got none, expected at least one"):
+        vocabulary.batch([])
     with pytest.raises(
         ValueError,
         match="sequence: got the token 'z', expected one of the 4 known tokens",

@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from helpers.training import fit
+from helpers.training import fit, load_part
 
 
 def problem():
@@ -92,3 +93,18 @@ def test_steps(steps):
     model, loss = problem()
     with pytest.raises(ValueError, match=f"steps: got {steps}, expected at least 1"):
         fit(model, loss, steps=steps, learning_rate=0.1)
+
+
+def test_one_of_several_models_in_a_file(tmp_path):
+    models = {name: nn.Linear(2, 1) for name in ("one", "one more")}
+    weights = {
+        f"{name}/{key}": w
+        for name, model in models.items()
+        for key, w in model.state_dict().items()
+    }
+    save_file(weights, tmp_path / "both.safetensors")
+    loaded = load_part(nn.Linear(2, 1), tmp_path / "both.safetensors", "one")
+    assert not loaded.training
+    assert all(map(torch.equal, loaded.parameters(), models["one"].parameters()))
+    with pytest.raises(RuntimeError, match="Missing key"):
+        load_part(nn.Linear(2, 1), tmp_path / "both.safetensors", "two")

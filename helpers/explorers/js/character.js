@@ -1,21 +1,9 @@
 // A character language model goes on with what the reader begins: text, and the distribution behind each character.
 
 import { Frame, TEMPERATURE, entropy, fixed, h, number, softmax, write } from "./parts.js";
+import { named, random } from "./writing.js";
 
 const SHOWN = 10, LONGEST = 60;
-const NAMES = { " ": "space", "\n": "new line" };
-const named = (character) => NAMES[character] ?? character;
-
-/** Numbers from 0 to 1 that a seed decides (Mulberry32). */
-function random(seed) {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** The network: step(state, character) → [state, logits]. */
 function network(levels, scales, d, k) {

@@ -1,22 +1,11 @@
 // The choice of the next character: temperature, top-k and top-p on stored logits, at each place of a text.
 
 import { Frame, TEMPERATURE, entropy, fixed, h, number, softmax, write } from "./parts.js";
+import { named, random } from "./writing.js";
 
 const SHOWN = 12, STEP = 1e-3;
-const NAMES = { " ": "space", "\n": "new line" }, SIGNS = { " ": "␣", "\n": "⏎" };
-const named = (character) => NAMES[character] ?? character;
+const SIGNS = { " ": "␣", "\n": "⏎" };
 const sign = (character) => SIGNS[character] ?? character;
-
-/** Numbers from 0 to 1 that a seed decides (Mulberry32). */
-function random(seed) {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** The tokens from the likeliest down, their probabilities at this temperature, how many stay, and what share they hold. */
 export function choose(logits, temperature, topK, topP) {

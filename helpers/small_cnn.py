@@ -86,7 +86,7 @@ def build(kind: str, seed: int) -> SmallCNN:
     return SmallCNN(KINDS[kind])
 
 
-def batch_loss(model: nn.Module, photos: torch.Tensor, classes: torch.Tensor, size=64):
+def batch_loss(model: nn.Module, photos: torch.Tensor, classes: torch.Tensor, size=32):
     """What `fit` asks for: a function that draws a batch and returns its mean cross-entropy."""
 
     def loss(generator: torch.Generator) -> torch.Tensor:

@@ -8,23 +8,37 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
 from helpers.explorers import ChannelExplorer, PlaceExplorer
+from helpers.explorers.channels import PARTS
 
 SOURCES = Path(__file__).parents[1] / "helpers" / "explorers" / "js"
 
 
+RANDOM = np.random.default_rng(1)
+OWN, TYPICAL = RANDOM.uniform(size=(3, 8)), RANDOM.uniform(size=(4, 8))
+MAPS = RANDOM.normal(size=(3, 8, 5, 6))
+TAIL = {
+    "kernel": RANDOM.normal(size=(6, 8, 3, 3)) / 3,
+    "bias": RANDOM.normal(size=6),
+    "W_1": RANDOM.normal(size=(2, 6)),
+    "W_2": RANDOM.normal(size=(6, 2)),
+    "W": RANDOM.normal(size=(4, 6)),
+    "b": RANDOM.normal(size=4),
+}
+
+
 def channels(**changes):
-    random = np.random.default_rng(1)
     given = {
-        "photos": random.uniform(size=(3, 6, 5)),
+        "photos": np.random.default_rng(3).uniform(size=(3, 6, 5)),
         "names": ["a", "b", "c"],
-        "means": random.normal(size=(3, 8)),
-        "weights": random.uniform(size=(3, 8)),
-        "typical": random.uniform(size=(4, 8)),
+        "maps": MAPS,
+        "weights": OWN,
+        "typical": TYPICAL,
         "labels": [3, 0, 1],
-        "W": random.normal(size=(4, 8)),
-        "b": random.normal(size=4),
+        "tail": TAIL,
         "classes": ["p", "q", "r", "s"],
     }
     return ChannelExplorer(**given | changes)
@@ -90,12 +104,15 @@ def test_the_browser_gives_pythons_probabilities(browser_says, setting):
     expected = widget.numbers()
     found = browser_says(
         """
-        const data = channels.unpack(view(given.numbers), given.shape, 4);
-        const { photo, label } = given;
+        const { photo, label, shape } = given, packed = {};
+        for (const name of ["numbers", "rows", "maps"]) packed[name] = view(given[name]);
+        const data = channels.unpack(packed, shape, 4);
         const weights = channels.chosen(data, photo, label, given);
-        const said = channels.logits(data, photo, weights);
+        const said = channels.logits(data, data.maps(photo), weights);
         console.log(JSON.stringify([[...weights], [...softmax(said)]]));""",
         numbers=list(widget._numbers),
+        rows=list(widget._rows),
+        maps=list(widget._maps),
         shape=widget._shape,
         photo=widget.photo,
         label=widget._labels[widget.photo],
@@ -108,10 +125,7 @@ def test_the_browser_gives_pythons_probabilities(browser_says, setting):
 
 
 def test_settings_do_what_they_say():
-    random = np.random.default_rng(1)
-    random.uniform(size=(3, 6, 5)), random.normal(size=(3, 8))
-    own = random.uniform(size=(3, 8)).astype(np.float32)
-    typical = random.uniform(size=(4, 8)).astype(np.float32)
+    own, typical = OWN, TYPICAL
     widget = channels()
     assert np.allclose(widget.numbers()["weights"], own[0])
     widget.off = 2
@@ -147,19 +161,45 @@ def test_the_browser_reads_the_maps(browser_says):
             assert np.abs(np.array(found) - kinds[name][1]).max() <= 0.51 * step / 255
 
 
+def test_rounding_to_bytes_costs_little():
+    """What the network itself would say, from numbers that are not rounded."""
+    x = torch.tensor(MAPS * OWN[:, :, None, None])
+    kernel, bias, W_1, W_2, W, b = (torch.tensor(TAIL[name]) for name in PARTS)
+    z = F.gelu(F.conv2d(x, kernel, bias, stride=2, padding=1)).mean(dim=(2, 3))
+    s = torch.sigmoid(F.gelu(z @ W_1.T) @ W_2.T)
+    expected = torch.softmax((z * s) @ W.T + b, dim=1).numpy()
+    for photo in range(3):
+        found = channels(photo=photo).numbers()["probabilities"]
+        assert np.abs(found - expected[photo]).max() < 0.01
+
+
+def test_gelu_is_the_exact_one(browser_says):
+    x = np.linspace(-9, 9, 361)
+    found = browser_says(
+        "console.log(JSON.stringify(given.x.map(channels.gelu)));", x=x.tolist()
+    )
+    assert np.allclose(found, F.gelu(torch.tensor(x)).numpy(), atol=1e-13)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"names": ["a", "a", "b"]}, "names: got .*, expected 3 different"),
         ({"names": ["a"]}, "names: got 1 strings, expected 3"),
-        ({"means": np.full((3, 8), np.nan)}, "means: got 24 NaN"),
+        ({"maps": np.full((3, 8, 5, 6), np.nan)}, "maps: got 720 NaN"),
+        ({"maps": MAPS[:2]}, "maps: got shape"),
         ({"weights": np.full((3, 8), 1.1)}, "weights: got 1.1, expected 0 to 1"),
         ({"typical": np.zeros((3, 8))}, "typical: got shape"),
         ({"typical": np.full((4, 8), -0.1)}, "typical: got -0.1"),
         ({"labels": [0, 1]}, "labels: got 2, expected 3"),
         ({"labels": [0, 1, 4]}, "labels: got 4, expected 0 to 3"),
-        ({"W": np.zeros((4, 7))}, "W: got shape"),
-        ({"b": np.zeros(3)}, "b: got shape"),
+        ({"tail": {"kernel": TAIL["kernel"]}}, "tail: got 'bias'"),
+        ({"tail": TAIL | {"kernel": np.zeros((6, 7, 3, 3))}}, "'kernel'.: got shape"),
+        ({"tail": TAIL | {"bias": np.zeros(5)}}, "'bias'.: got shape"),
+        ({"tail": TAIL | {"W_1": np.zeros((2, 5))}}, "'W_1'.: got shape"),
+        ({"tail": TAIL | {"W_2": np.zeros((6, 3))}}, "'W_2'.: got shape"),
+        ({"tail": TAIL | {"W": np.zeros((4, 7))}}, "'W'.: got shape"),
+        ({"tail": TAIL | {"b": np.zeros(3)}}, "'b'.: got shape"),
         ({"photos": np.full((3, 6, 5), 255.0)}, "photos: got 255"),
         ({"photo": 3}, "photo: got 3, expected 0 to 2"),
         ({"gates": "shut"}, "gates: got 'shut'"),

@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 import traitlets
+from torch.nn import functional as F
 
 from helpers.explorers.base import HERE, Explorer, finite_array, one_of, within, words
 
 GATES = ["own", "class", "all", "open"]
-
-
-def _bytes(array: np.ndarray) -> bytes:
-    return array.astype("<f4").tobytes()
+PARTS = ("kernel", "bias", "W_1", "W_2", "W", "b")
 
 
 def _levels(photos: np.ndarray) -> bytes:
@@ -21,28 +20,30 @@ def _levels(photos: np.ndarray) -> bytes:
 
 
 class ChannelExplorer(Explorer):
-    """A photo's channels and their weights, to be switched by hand; the probabilities of the classes follow.
+    """The maps of a photo's channels and their weights, to be switched by hand; the classes' probabilities follow.
 
-    The attention stands right before the mean over the places. A channel's map times its weight has the mean times
-    the weight, so the browser computes exactly what the network would: softmax(W (weights ⊙ means) + b).
+    The browser computes the rest of a small network anew: a convolution of 3 × 3 with stride 2, GELU,
+    squeeze-and-excitation with GELU, the mean over the places, one linear layer.
 
     photos    (n, height, width) from 0 to 1, with n different names
-    means     (n, C) of the last maps before their attention; weights (n, C), from 0 to 1: what the network gave them
+    maps      (n, C, h, w) before their attention; weights (n, C), from 0 to 1: what the network gave them
     typical   (classes, C): the mean weights of each class; labels: n indices of the photos' classes
-    W, b      (classes, C) and (classes,), the linear layer; classes: their names
+    tail      {"kernel": (O, C, 3, 3), "bias": (O,), "W_1": (r, O), "W_2": (O, r), "W": (classes, O), "b": (classes,)}
+    classes   names of the classes
     gates     whose weights: "own", the mean of the photo's "class", of "all" classes, or "open", 1 throughout
     off       k switches off the k channels with the greatest own weights, −k those with the least
     by_hand   (channel, weight) pairs that the reader has set; photo, channel: what is looked at
 
+    Maps and matrices are rounded to 255 levels, channel by channel and row by row.
     Raises ValueError for other shapes, NaN, and values outside these.
     """
 
     _esm = HERE / "static" / "channels.js"
     _photos = traitlets.Bytes().tag(sync=True)  # uint8
-    _numbers = traitlets.Bytes().tag(
-        sync=True
-    )  # float32: means, weights, typical, W, b
-    _shape = traitlets.List().tag(sync=True)  # n, height, width, C
+    _maps = traitlets.Bytes().tag(sync=True)  # uint8, from the least to the greatest
+    _rows = traitlets.Bytes().tag(sync=True)  # int8: kernel, W_1, W_2, W, row by row
+    _numbers = traitlets.Bytes().tag(sync=True)  # float32, see below
+    _shape = traitlets.List().tag(sync=True)  # n, height, width, C, h, w, O, r
     _names = traitlets.List().tag(sync=True)
     _labels = traitlets.List().tag(sync=True)
     _classes = traitlets.List().tag(sync=True)
@@ -56,12 +57,11 @@ class ChannelExplorer(Explorer):
         self,
         photos,
         names: Sequence[str],
-        means,
+        maps,
         weights,
         typical,
         labels: Sequence[int],
-        W,
-        b,
+        tail: Mapping[str, object],
         classes: Sequence[str],
         photo: int = 0,
         gates: str = "own",
@@ -75,8 +75,8 @@ class ChannelExplorer(Explorer):
         names = words("names", names, n)
         if len(set(names)) < n:
             raise ValueError(f"names: got {names}, expected {n} different ones")
-        means = finite_array("means", means, (n, "C"))
-        C, k = means.shape[1], len(classes)
+        maps = finite_array("maps", maps, (n, "C", "h", "w"))
+        C, k = maps.shape[1], len(classes)
         weights = finite_array("weights", weights, (n, C))
         typical = finite_array("typical", typical, (k, C))
         for name, values in (("weights", weights), ("typical", typical)):
@@ -84,11 +84,30 @@ class ChannelExplorer(Explorer):
             within(name, values.max(), 0, 1)
         if len(labels) != n:
             raise ValueError(f"labels: got {len(labels)}, expected {n}")
-        W, b = finite_array("W", W, (k, C)), finite_array("b", b, (k,))
+        for name in PARTS:
+            one_of("tail", name, list(tail))
+        kernel = finite_array("tail['kernel']", tail["kernel"], ("O", C, 3, 3))
+        O = len(kernel)  # noqa: E741
+        bias = finite_array("tail['bias']", tail["bias"], (O,))
+        W_1 = finite_array("tail['W_1']", tail["W_1"], ("r", O))
+        r = len(W_1)
+        W_2 = finite_array("tail['W_2']", tail["W_2"], (O, r))
+        W = finite_array("tail['W']", tail["W"], (k, O))
+        b = finite_array("tail['b']", tail["b"], (k,))
+        low, high = maps.min(axis=(0, 2, 3)), maps.max(axis=(0, 2, 3))
+        step = (high - low) / 255 + 1e-12
+        levels = np.round((maps - low[:, None, None]) / step[:, None, None])
+        rows, steps = [], []
+        for matrix in (kernel.reshape(O, -1), W_1, W_2, W):
+            steps.append(np.abs(matrix).max(axis=1) / 127 + 1e-12)
+            rows.append(np.round(matrix / steps[-1][:, None]).astype(np.int8).tobytes())
+        floats = (weights, typical, low, step, *steps, bias, b)
         super().__init__(
             _photos=_levels(photos),
-            _numbers=b"".join(map(_bytes, (means, weights, typical, W, b))),
-            _shape=[*photos.shape, C],
+            _maps=levels.astype(np.uint8).tobytes(),
+            _rows=b"".join(rows),
+            _numbers=b"".join(each.astype("<f4").tobytes() for each in floats),
+            _shape=[*photos.shape, *maps.shape[1:], O, r],
             _names=names,
             _labels=[int(within("labels", each, 0, k - 1)) for each in labels],
             _classes=classes,
@@ -102,25 +121,38 @@ class ChannelExplorer(Explorer):
 
     def numbers(self) -> dict[str, np.ndarray]:
         """The channels' weights (C,) as they are set, and the probabilities (classes,) that follow."""
-        (n, _, _, C), k = self._shape, len(self._classes)
+        n, _, _, C, height, width, O, r = self._shape  # noqa: E741
+        k = len(self._classes)
         flat = np.frombuffer(self._numbers, "<f4").astype(float)
-        cuts = np.cumsum([n * C, n * C, k * C, k * C])
-        means, own, typical, W = (
-            part.reshape(-1, C) for part in np.split(flat, cuts)[:-1]
-        )
+        sizes = np.cumsum([n * C, k * C, C, C, O, r, O, k, O])
+        own, typical, low, step, *steps, bias, b = np.split(flat, sizes)
+        own, typical = own.reshape(n, C)[self.photo], typical.reshape(k, C)
         weights = {
-            "own": own[self.photo],
+            "own": own,
             "class": typical[self._labels[self.photo]],
             "all": typical.mean(axis=0),
             "open": np.ones(C),
         }[self.gates].copy()
-        order = np.argsort(-own[self.photo], kind="stable")
+        order = np.argsort(-own, kind="stable")
         weights[order[: self.off] if self.off >= 0 else order[self.off :]] = 0
         for channel, weight in self.by_hand:
             weights[channel] = weight
-        logits = W @ (weights * means[self.photo]) + flat[cuts[-1] :]
-        grown = np.exp(logits - logits.max())
-        return {"weights": weights, "probabilities": grown / grown.sum()}
+        shapes, at, matrices = [(O, C * 9), (r, O), (O, r), (k, O)], 0, []
+        whole = np.frombuffer(self._rows, np.int8).astype(float)
+        for shape, scale in zip(shapes, steps, strict=True):
+            part = whole[at : at + shape[0] * shape[1]].reshape(shape)
+            matrices.append(part * scale[:, None])
+            at += part.size
+        kernel, W_1, W_2, W = map(torch.tensor, matrices)
+        maps = np.frombuffer(self._maps, np.uint8).reshape(n, C, height, width)
+        maps = low[:, None, None] + step[:, None, None] * maps[self.photo]
+        scaled = torch.tensor(maps * weights[:, None, None])
+        kernel = kernel.view(O, C, 3, 3)
+        x = torch.conv2d(scaled[None], kernel, torch.tensor(bias), 2, 1)[0]
+        z = F.gelu(x).mean(dim=(1, 2))  # (O,)
+        s = torch.sigmoid(W_2 @ F.gelu(W_1 @ z))
+        probabilities = torch.softmax(W @ (s * z) + torch.tensor(b), dim=0)
+        return {"weights": weights, "probabilities": probabilities.numpy()}
 
     @traitlets.validate("photo")
     def _check_photo(self, proposal) -> int:

@@ -22,12 +22,18 @@ from helpers.explorers import (
     CellExplorer,
     ChannelExplorer,
     CharacterExplorer,
+    ClassMap,
+    ClassMapExplorer,
     ContextExplorer,
     ConvolutionExplorer,
     DescentExplorer,
+    DetectedScene,
+    DetectionExplorer,
     EnergyExplorer,
     GateExplorer,
     GraphExplorer,
+    GuidedExplorer,
+    GuidedScene,
     ImageAttentionExplorer,
     JacobianExplorer,
     Option,
@@ -37,10 +43,12 @@ from helpers.explorers import (
     Question,
     Quiz,
     Reader,
+    ReceptiveFieldExplorer,
     SamplingExplorer,
     SoftmaxExplorer,
     TokenExplorer,
     UnrollExplorer,
+    WindowExplorer,
 )
 from helpers.seq2seq import cho
 from helpers.transformer import Transformer
@@ -95,6 +103,27 @@ def aspect_model():
     return model
 
 
+def detected(random, weights):
+    """Two known things and three queries: two layers of two heads."""
+    stack = [weights(3, 16) for _ in range(4)]
+    return DetectedScene(
+        random.uniform(size=(32, 32, 3)),
+        [0, 1],
+        np.array([(0.3, 0.3, 0.3, 0.4), (0.7, 0.6, 0.3, 0.3)]),
+        random.uniform(0.2, 0.9, size=(3, 2)),
+        np.array([(0.3, 0.35, 0.3, 0.4), (0.7, 0.6, 0.2, 0.3), (0.5, 0.5, 0.5, 0.5)]),
+        np.reshape(stack, (2, 2, 3, 16)),
+    )
+
+
+def guided(random):
+    """A picture with four boxes, the smaller the higher the threshold."""
+    said = random.dirichlet([1, 1, 1], size=(4, 3))
+    boxes = [(0, 0, 14, 14), (2, 2, 10, 10), (3, 3, 8, 9), (4, 5, 6, 7)]
+    heat, image = random.uniform(size=(16, 16)), random.uniform(size=(16, 16, 3))
+    return GuidedScene(image, 1, (3, 3, 9, 8), heat, boxes, said)
+
+
 def explorers():
     """The explorers of the gallery, from random numbers: {name: explorer}."""
     random = np.random.default_rng(0)
@@ -102,6 +131,10 @@ def explorers():
     def weights(queries, keys):
         grown = np.exp(2 * random.normal(size=(queries, keys)))
         return grown / grown.sum(axis=1, keepdims=True)
+
+    def bell(side):
+        row = np.exp(-(np.linspace(-2, 2, side) ** 2)) + 0.1 * random.uniform(size=side)
+        return np.outer(row, row)
 
     def network(d, tokens, outputs):
         shapes = ((d, d), (d, tokens), (d,), (outputs, d), (outputs,))
@@ -236,12 +269,18 @@ def explorers():
         "channels": ChannelExplorer(
             random.uniform(size=(3, 10, 8)),
             ["a", "b", "c"],
-            random.normal(size=(3, 16)),
+            random.normal(size=(3, 16, 6, 5)),
             random.uniform(0.1, 0.9, size=(3, 16)),
             random.uniform(0.1, 0.9, size=(4, 16)),
             [3, 0, 1],
-            random.normal(size=(4, 16)),
-            random.normal(size=4),
+            {
+                "kernel": random.normal(size=(8, 16, 3, 3)) / 3,
+                "bias": random.normal(size=8),
+                "W_1": random.normal(size=(2, 8)),
+                "W_2": random.normal(size=(8, 2)),
+                "W": random.normal(size=(4, 8)),
+                "b": random.normal(size=4),
+            },
             ["p", "q", "r", "s"],
             channel=5,
             label="Channels",
@@ -258,6 +297,57 @@ def explorers():
             ],
             ground=0.5,
             label="Places",
+        ),
+        "detection": DetectionExplorer(
+            {name: detected(random, weights) for name in ("one", "two")},
+            ["cat", "dog"],
+            (4, 4),
+            layer=1,
+            threshold=0.4,
+            label="Detection",
+        ),
+        "guided": GuidedExplorer(
+            {name: guided(random) for name in ("one", "two")},
+            ["cat", "dog", "cow"],
+            [0.2, 0.4, 0.6, 0.8],
+            threshold=1,
+            label="Guided",
+        ),
+        "receptive field": ReceptiveFieldExplorer(
+            {
+                "random": {
+                    (k, n): bell(n * (k - 1) + 1)
+                    for k in (3, 5)
+                    for n in (5, 10, 20, 40)
+                },
+                "after training": {(3, n): bell(41) for n in (5, 10, 20, 40)},
+            },
+            label="Receptive field",
+        ),
+        "class map": ClassMapExplorer(
+            {
+                name: ClassMap(
+                    random.integers(0, 256, (60, 60, 3), dtype=np.uint8),
+                    ["cat", "dog", "cow"],
+                    [0.7, 0.2, 0.1],
+                    random.normal(size=(3, 7, 7)),
+                    np.stack([np.eye(14) * on for on in (1, 1, 0)]),
+                )
+                for name in ("one", "two")
+            },
+            label="Class map",
+        ),
+        "window": WindowExplorer(
+            {
+                name: (
+                    random.uniform(size=(6, 7)),
+                    *random.normal(size=(2, 3, 42, 4)),
+                )
+                for name in ("boot", "bag")
+            },
+            random.normal(size=(3, 9, 4)),
+            query=16,
+            label="Window",
         ),
         "quiz": Quiz(
             [

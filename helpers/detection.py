@@ -4,24 +4,28 @@ Shapes: B images, N object queries, K classes, d = d_model. Boxes are (centre x,
 of the image from 0 to 1, (0, 0) at the top left; `corners` makes (left, top, right, bottom) of them.
 """
 
+import json
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from einops import rearrange
+from safetensors.torch import load_file
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.resnet import require_images
+from helpers.scenes import Scene, Tiles, load_tiles, make_scenes
 from helpers.transformer import (
     TransformerDecoder,
     TransformerEncoder,
     sinusoidal_positions,
 )
-from helpers.validation import require_finite, require_shape
+from helpers.validation import require_choice, require_finite, require_shape
 
 
 class Objects(NamedTuple):
@@ -37,6 +41,9 @@ class Prediction(NamedTuple):
     logits: torch.Tensor  # (B, N, K + 1)
     boxes: torch.Tensor  # (B, N, 4)
     weights: torch.Tensor | None  # (B, heads, N, H/8 · W/8): where each query looked
+
+
+Pairs = tuple[torch.Tensor, torch.Tensor]  # queries (n,), and the object of each (n,)
 
 
 class Detections(NamedTuple):
@@ -124,17 +131,30 @@ def grid_positions(height: int, width: int, d_model: int) -> torch.Tensor:
 
 
 class SmallBackbone(nn.Sequential):
-    """Convolutions for small images: (B, channels, H, W) → (B, d, H/8, W/8)."""
+    """Convolutions for small images: (B, channels, H, W) → (B, d, H/8, W/8). A feature has seen 31 × 31 pixels."""
 
     def __init__(self, channels: int, d_model: int):
-        layers, sizes = [], (channels, d_model // 4, d_model // 2, d_model)
-        for inputs, outputs in pairwise(sizes):
+        layers, sizes = [], (channels, d_model // 4, d_model // 2, d_model, d_model)
+        for (inputs, outputs), stride in zip(
+            pairwise(sizes), (2, 2, 2, 1), strict=True
+        ):
             layers += [
-                nn.Conv2d(inputs, outputs, 3, stride=2, padding=1),
+                nn.Conv2d(inputs, outputs, 3, stride, padding=1),
                 nn.GroupNorm(1, outputs),
                 nn.GELU(),
             ]
         super().__init__(*layers)
+
+
+def _require_sides(images: torch.Tensor, channels: int) -> tuple[int, int]:
+    """Height and width of the features. ValueError for images that do not fit the backbone."""
+    require_images("images", images, channels)
+    height, width = images.shape[2:]
+    if height % 8 or width % 8:
+        raise ValueError(
+            f"images: got {height} × {width} pixels, expected multiples of 8"
+        )
+    return height // 8, width // 8
 
 
 class DETR(nn.Module):
@@ -185,14 +205,9 @@ class DETR(nn.Module):
         self, images: torch.Tensor, need_weights: bool = False
     ) -> tuple[torch.Tensor, list]:
         """images (B, channels, H, W) → memory (B, H/8 · W/8, d), and the weights of each encoder layer."""
-        require_images("images", images, self.channels)
-        height, width = images.shape[2:]
-        if height % 8 or width % 8:
-            raise ValueError(
-                f"images: got {height} × {width} pixels, expected multiples of 8"
-            )
+        height, width = _require_sides(images, self.channels)
         features = rearrange(self.backbone(images), "b d y x -> b (y x) d")
-        positions = grid_positions(height // 8, width // 8, features.shape[-1])
+        positions = grid_positions(height, width, features.shape[-1])
         return self.encoder(
             features + positions.to(features), need_weights=need_weights
         )
@@ -213,24 +228,85 @@ class DETR(nn.Module):
             predictions.append(Prediction(self.label(found), self.box(found), weights))
         return predictions
 
-    @torch.no_grad()
-    def detect(self, images: torch.Tensor, threshold: float = 0.5) -> list[Detections]:
-        """images (B, channels, H, W) → for each image the boxes whose best class has a probability above `threshold`.
 
-        A threshold of 0 keeps every query, as average precision wants it. Highest score first.
-        """
-        if not 0 <= threshold < 1:
-            raise ValueError(
-                f"threshold: got {threshold}, expected at least 0 and below 1"
+class GridDetector(nn.Module):
+    """Every place of the backbone's grid says for itself whether an object's centre lies in it, which, and how large.
+
+    The baseline: the same convolutions, no attention, no queries, no matching. Of one
+    object, neighbouring places may both speak, so `suppress` has to clean up.
+    Raises ValueError for images as `DETR` does. Source: the idea of YOLO, Redmon et al. 2016.
+    """
+
+    def __init__(self, classes: int, channels: int = 3, d_model: int = 64):
+        super().__init__()
+        if classes < 1:
+            raise ValueError(f"classes: got {classes}, expected at least 1")
+        self.classes, self.channels = classes, channels
+        self.backbone = SmallBackbone(channels, d_model)
+        self.say = nn.Conv2d(d_model, classes + 1 + 4, 1)
+
+    def forward(self, images: torch.Tensor) -> list[Prediction]:
+        """images (B, channels, H, W) → one prediction of H/8 · W/8 boxes, row by row; centres lie in their places."""
+        sides = _require_sides(images, self.channels)
+        said = rearrange(self.say(self.backbone(images)), "b k y x -> b (y x) k")
+        logits, (within, size) = said[..., :-4], said[..., -4:].sigmoid().chunk(2, -1)
+        y, x = (torch.arange(side).to(within) for side in sides)
+        corner = torch.cartesian_prod(y, x).flip(-1)  # (H/8 · W/8, 2): x, y
+        centre = (corner + within) / within.new_tensor(sides[::-1])
+        return [Prediction(logits, torch.cat([centre, size], dim=-1), None)]
+
+    def responsible(self, images, targets: Sequence[Objects]) -> list[Pairs]:
+        """Instead of a matching: an object belongs to the place where its centre lies."""
+        height, width = _require_sides(images, self.channels)
+        pairs = []
+        for target in targets:
+            column, row = (
+                (target.boxes[:, :2] * target.boxes.new_tensor([width, height]))
+                .long()
+                .mT
             )
-        logits, boxes, _ = self(images)[-1]
-        scores, labels = logits.softmax(-1)[..., :-1].max(-1)  # (B, N)
-        results = []
-        for score, label, box in zip(scores, labels, boxes, strict=True):
-            order = score.argsort(descending=True, stable=True)
-            order = order[score[order] > threshold]
-            results.append(Detections(label[order], score[order], box[order]))
-        return results
+            places = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+            pairs.append((places, torch.arange(len(places))))
+        return pairs
+
+
+@torch.no_grad()
+def detect(
+    model: nn.Module, images: torch.Tensor, threshold: float = 0.5
+) -> list[Detections]:
+    """What the model finds: for each image the boxes whose best class has a probability above `threshold`.
+
+    A threshold of 0 keeps every box, as average precision wants it. Highest score first.
+    Raises ValueError for a threshold outside [0, 1), and as the model does.
+    """
+    if not 0 <= threshold < 1:
+        raise ValueError(f"threshold: got {threshold}, expected at least 0 and below 1")
+    logits, boxes, _ = model(images)[-1]
+    scores, labels = logits.softmax(-1)[..., :-1].max(-1)  # (B, N)
+    results = []
+    for score, label, box in zip(scores, labels, boxes, strict=True):
+        order = score.argsort(descending=True, stable=True)
+        order = order[score[order] > threshold]
+        results.append(Detections(label[order], score[order], box[order]))
+    return results
+
+
+def suppress(found: Detections, iou: float = 0.5) -> Detections:
+    """Keep a box only if no surer one of its class overlaps it by more than `iou`: non-maximum suppression.
+
+    Raises ValueError for an iou outside [0, 1].
+    """
+    if not 0 <= iou <= 1:
+        raise ValueError(f"iou: got {iou}, expected 0 to 1")
+    order = found.scores.argsort(descending=True, stable=True)
+    rivals = (box_iou(found.boxes, found.boxes) > iou) & (
+        found.labels[:, None] == found.labels
+    )
+    kept = []
+    for i in order.tolist():
+        if not rivals[i, kept].any():
+            kept.append(i)
+    return Detections(*(x[kept] for x in found))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -240,7 +316,8 @@ class DETR(nn.Module):
 COSTS = {"label": 1.0, "distance": 5.0, "overlap": 2.0}  # Carion et al. 2020, A.4
 
 
-def _check(prediction: Prediction, targets: Sequence[Objects]) -> None:
+def _check(prediction: Prediction, targets: Sequence[Objects]) -> Objects:
+    """The objects of all images in a row, after every check."""
     logits, boxes, *_ = prediction
     require_shape("logits", logits, ("B", "N", "K + 1"))
     require_shape("boxes", boxes, (*logits.shape[:2], 4))
@@ -250,71 +327,76 @@ def _check(prediction: Prediction, targets: Sequence[Objects]) -> None:
         raise ValueError(
             f"targets: got {len(targets)}, expected {len(logits)}, one for each image"
         )
-    queries, classes = logits.shape[1], logits.shape[2] - 1
-    for target in targets:
-        _check_objects(target, classes)
-        if len(target.labels) > queries:
+    queries, most = logits.shape[1], max(len(target.labels) for target in targets)
+    if most > queries:
+        raise ValueError(
+            f"targets: got {most} objects in an image, expected at most {queries}, the queries"
+        )
+    return _joined(targets, logits.shape[2] - 1)
+
+
+def _joined(targets: Sequence[Objects], classes: int | None = None) -> Objects:
+    for labels, boxes in targets:
+        if labels.ndim != 1 or labels.dtype != torch.int64:
             raise ValueError(
-                f"targets: got {len(target.labels)} objects in an image, expected at most {queries}, the queries"
+                f"labels: got {labels.dtype} of shape {tuple(labels.shape)}, expected torch.int64 of shape (n,)"
             )
-
-
-def _check_objects(target: Objects, classes: int | None = None) -> None:
-    labels, boxes = target
-    if labels.ndim != 1 or labels.dtype != torch.int64:
-        raise ValueError(
-            f"labels: got {labels.dtype} of shape {tuple(labels.shape)}, expected torch.int64 of shape (n,)"
-        )
+        if boxes.shape != (len(labels), 4):
+            raise ValueError(
+                f"boxes: got shape {tuple(boxes.shape)}, expected ({len(labels)}, 4), one for each label"
+            )
+    labels, boxes = (torch.cat(parts) for parts in zip(*targets, strict=True))
     require_boxes("boxes", boxes)
-    if boxes.shape != (len(labels), 4):
-        raise ValueError(
-            f"boxes: got shape {tuple(boxes.shape)}, expected ({len(labels)}, 4), one for each label"
-        )
     if classes is not None and len(labels):
         low, high = labels.min().item(), labels.max().item()
         if low < 0 or high >= classes:
             raise ValueError(
                 f"labels: got {low} to {high}, expected 0 to {classes - 1}"
             )
+    return Objects(labels, boxes)
 
 
 @torch.no_grad()
-def match(
-    prediction: Prediction, targets: Sequence[Objects]
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def match(prediction: Prediction, targets: Sequence[Objects]) -> list[Pairs]:
     """The cheapest way to give every object a query of its own: for each image (queries (n,), objects (n,)).
 
     The cost of a pair is −p(label) + 5 · Σ|box − box| − 2 · GIoU; the Hungarian algorithm finds the least sum.
     Raises ValueError for other shapes, labels out of range, NaN, and more objects than queries.
     Source: Carion et al. 2020, eq. 1 and A.2.
     """
-    _check(prediction, targets)
+    labels, true = _check(prediction, targets)
+    logits, boxes, *_ = prediction
+    places, true = boxes.flatten(0, 1), true.to(boxes)
+    cost = (
+        -COSTS["label"] * logits.softmax(-1).flatten(0, 1)[:, labels]
+        + COSTS["distance"] * torch.cdist(places, true, p=1)
+        - COSTS["overlap"] * generalised_iou(places, true)
+    )  # every query with every object, of other images too: (B · N, objects)
+    blocks = cost.view(*logits.shape[:2], -1).split([len(t.labels) for t in targets], 2)
     pairs = []
-    for logits, boxes, (labels, true) in zip(*prediction[:2], targets, strict=True):
-        true = true.to(boxes)
-        cost = (
-            -COSTS["label"] * logits.softmax(-1)[:, labels]
-            + COSTS["distance"] * torch.cdist(boxes, true, p=1)
-            - COSTS["overlap"] * generalised_iou(boxes, true)
-        )  # (N, n)
-        rows, columns = linear_sum_assignment(cost.cpu().numpy())
+    for image, block in enumerate(blocks):
+        rows, columns = linear_sum_assignment(block[image].cpu().numpy())
         pairs.append((torch.as_tensor(rows), torch.as_tensor(columns)))
     return pairs
 
 
 def set_loss(
-    prediction: Prediction, targets: Sequence[Objects], no_object: float = 0.1
+    prediction: Prediction,
+    targets: Sequence[Objects],
+    no_object: float = 0.1,
+    pairs: list[Pairs] | None = None,
 ) -> dict[str, torch.Tensor]:
     """The three parts of the loss, weighted, of which the sum is to be made small: label, distance, overlap.
 
     label: cross-entropy of every query, those without an object being right to say "no object", which weighs
     `no_object`; distance: Σ|box − box|, overlap: 1 − GIoU of the matched pairs, a mean over objects. Whatever order
-    the objects come in, the loss is the same. Raises ValueError as `match`, and for no_object ≤ 0.
+    the objects come in, the loss is the same. `pairs` says who is whose; without it, `match` does.
+    Raises ValueError as `match`, and for no_object ≤ 0.
     Source: Carion et al. 2020, eq. 2 and A.2.
     """
     if not no_object > 0:
         raise ValueError(f"no_object: got {no_object}, expected a positive number")
-    pairs = match(prediction, targets)
+    pairs = pairs or match(prediction, targets)
     logits, boxes, *_ = prediction
     classes = logits.shape[-1] - 1
     wanted = torch.full(logits.shape[:2], classes, device=logits.device)
@@ -364,8 +446,8 @@ def precision_recall(
         raise ValueError(f"iou: got {iou}, expected above 0 and at most 1")
     queue, left, total = [], [], 0
     for image, (found, target) in enumerate(zip(detections, targets, strict=True)):
-        _check_objects(target)
-        _check_objects(Objects(found.labels, found.boxes))
+        _joined([target])
+        _joined([Objects(found.labels, found.boxes)])
         require_finite("scores", found.scores)
         true = target.boxes[target.labels == label]
         total += len(true)
@@ -413,3 +495,55 @@ def mean_average_precision(
         raise ValueError("targets: got no object, expected at least one")
     scores = [average_precision(detections, targets, c, iou) for c in labels]
     return float(np.mean(scores))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The task, and what was trained on it
+# ---------------------------------------------------------------------------------------------------------------------
+
+RECORDED = Path(__file__).parent / "recorded"
+CLASSES = 5  # the digits 0 to 4
+MODELS = {
+    "DETR": lambda: DETR(CLASSES, num_queries=8),
+    "grid": lambda: GridDetector(CLASSES),
+}
+
+
+def digit_scenes(part: str, count: int, seed: int) -> list[Scene]:
+    """Scenes of one to three digits from 0 to 4 among scraps of digits; parts as in `scenes.load_tiles`."""
+    tiles = load_tiles("digits", part)
+    few = tiles.classes < CLASSES
+    tiles = Tiles(tiles.images[few], tiles.classes[few], tiles.nouns[:CLASSES])
+    return make_scenes(tiles, count, seed)
+
+
+def as_targets(scenes: Sequence[Scene]) -> tuple[torch.Tensor, list[Objects]]:
+    """Images (B, 3, size, size), and what is in each, with boxes as shares of the image."""
+    images, targets = torch.stack([scene.image for scene in scenes]), []
+    for scene in scenes:
+        sides = torch.tensor([thing.box for thing in scene.objects]).to(images)
+        sides = sides / scene.image.shape[-1]
+        start, stop = sides[:, :2], sides[:, 2:]
+        labels = torch.tensor([thing.label for thing in scene.objects])
+        boxes = torch.cat([(start + stop) / 2, stop - start], dim=-1)
+        targets.append(Objects(labels, boxes))
+    return images, targets
+
+
+def recorded() -> dict:
+    """The results of experiments/detection.py."""
+    return json.loads((RECORDED / "detection.json").read_text())
+
+
+def recorded_weights(name: str) -> Path:
+    """Where the weights of seed 0 of one of `MODELS` lie."""
+    require_choice("name", name, MODELS)
+    return RECORDED / f"detection_{name.lower()}.safetensors"
+
+
+def recorded_model(name: str) -> nn.Module:
+    """One of `MODELS` as experiments/detection.py left it, in the default dtype. ValueError for another name."""
+    weights = load_file(recorded_weights(name))
+    model = MODELS[name]()
+    model.load_state_dict(weights)
+    return model.eval()

@@ -4,16 +4,20 @@ A global branch sees the image; its heatmap, cut at a threshold, says which part
 branch decides from what both found. Shapes: B images (B, C, H, W), features (B, channels, h, w).
 """
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.resnet import require_images, require_maps
+from helpers.scenes import load_tiles, make_scenes
 from helpers.validation import require_choice, require_finite, require_shape
 
 BRANCHES = ["global", "local", "fusion"]
@@ -154,3 +158,58 @@ class GuidedNetwork(nn.Module):
         return Guided(
             {"global": logits, "local": local_logits, "fusion": both}, heat, boxes
         )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The task, and what was trained on it
+# ---------------------------------------------------------------------------------------------------------------------
+
+RECORDED = Path(__file__).parent / "recorded"
+WEIGHTS = RECORDED / "guided.safetensors"
+THRESHOLD = (
+    0.5  # of the thresholds 0.1 to 0.9 the one whose boxes fit the training scenes best
+)
+
+
+class Task(NamedTuple):
+    """Pictures (B, 3, 64, 64) of one digit among scraps, which digit (B,), and where, (B, 4) as in `crop`."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    boxes: torch.Tensor
+
+
+def one_digit(part: str, count: int, seed: int) -> Task:
+    """Scenes of one of the ten digits among scraps of others; parts as in `scenes.load_tiles`."""
+    scenes = make_scenes(load_tiles("digits", part), count, seed, most=1)
+    things = [scene.objects[0] for scene in scenes]
+    sides = [
+        (top, left, bottom, right)
+        for left, top, right, bottom in (t.box for t in things)
+    ]
+    return Task(
+        torch.stack([scene.image for scene in scenes]),
+        torch.tensor([thing.label for thing in things]),
+        torch.tensor(sides),
+    )
+
+
+def fit_of(found: torch.Tensor, true: torch.Tensor) -> tuple[float, float]:
+    """Of boxes (B, 4) and true ones: the mean share of the true box that is inside, and the mean IoU."""
+    start, stop = torch.maximum(found, true)[:, :2], torch.minimum(found, true)[:, 2:]
+    shared = (stop - start).clamp(min=0).prod(dim=1)
+    areas = [(box[:, 2:] - box[:, :2]).prod(dim=1) for box in (found, true)]
+    inside, iou = shared / areas[1], shared / (sum(areas) - shared)
+    return inside.mean().item(), iou.mean().item()
+
+
+def recorded() -> dict:
+    """The results of experiments/guided.py."""
+    return json.loads((RECORDED / "guided.json").read_text())
+
+
+def recorded_network() -> GuidedNetwork:
+    """The network of seed 0 of experiments/guided.py, in the default dtype."""
+    model = GuidedNetwork(10, 3)
+    model.load_state_dict(load_file(WEIGHTS))
+    return model.eval()

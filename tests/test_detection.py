@@ -16,6 +16,7 @@ from helpers.detection import (
     average_precision,
     box_iou,
     corners,
+    detect,
     generalised_iou,
     grid_positions,
     match,
@@ -270,7 +271,7 @@ def test_one_image_is_learned():
         optimiser.zero_grad()
         total_loss(model(image), [target]).backward()
         optimiser.step()
-    results = model.detect(image)
+    results = detect(model, image)
     assert sorted(results[0].labels.tolist()) == [0, 1]
     assert mean_average_precision(results, [target], iou=0.5) == 1
 
@@ -278,7 +279,7 @@ def test_one_image_is_learned():
 def test_detect_sorts_and_cuts():
     model = DETR(3, 1, 16, 2, num_queries=6)
     images = torch.rand(2, 1, 16, 16)
-    everything = model.detect(images, threshold=0)
+    everything = detect(model, images, threshold=0)
     logits, place, _ = model(images)[-1]
     probability = logits.softmax(-1)[..., :3]
     for image, result in enumerate(everything):
@@ -289,7 +290,7 @@ def test_detect_sorts_and_cuts():
         assert torch.equal(result.boxes, place[image, order])
         assert torch.equal(result.labels, probability[image].argmax(-1)[order])
     cut = everything[0].scores[2].item()
-    assert len(model.detect(images, threshold=cut)[0].labels) == 2
+    assert len(detect(model, images, threshold=cut)[0].labels) == 2
 
 
 # ---- average precision ----------------------------------------------------------------------------------------------
@@ -388,8 +389,8 @@ P = Prediction(torch.zeros(1, 2, 4), torch.full((1, 2, 4), 0.5), None)
         (lambda: small()(torch.ones(1, 1, 16, 16).byte()), "images: got torch.uint8"),
         (lambda: small()(torch.rand(1, 1, 16, 16) * 255), "images: got a value of size"),
         (lambda: small()(torch.rand(1, 1, 16, 16) / 0), "images: got 256 NaN or infin"),
-        (lambda: small().detect(torch.rand(1, 1, 16, 16), 1), "threshold: got 1, ex"),
-        (lambda: small().detect(torch.rand(1, 1, 16, 16), -1), "threshold: got -1, exp"),
+        (lambda: detect(small(), torch.rand(1, 1, 16, 16), 1), "threshold: got 1, ex"),
+        (lambda: detect(small(), torch.rand(1, 1, 16, 16), -1), "threshold: got -1, exp"),
         (lambda: DETR(0), "classes: got 0, expected at least 1"),
         (lambda: DETR(3, num_queries=0), "num_queries: got 0, expected at least 1"),
         (lambda: DETR(3, d_model=18), "d_model: got 18, expected a multiple of 4"),

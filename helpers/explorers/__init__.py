@@ -18,9 +18,11 @@ from helpers.explorers.context import (
 )
 from helpers.explorers.convolution import ConvolutionExplorer
 from helpers.explorers.descent import DescentExplorer
+from helpers.explorers.detection import DetectedScene, DetectionExplorer
 from helpers.explorers.energy import EnergyExplorer
 from helpers.explorers.gates import CellExplorer, GateExplorer
 from helpers.explorers.graph import GraphExplorer
+from helpers.explorers.guided import GuidedExplorer, GuidedScene
 from helpers.explorers.jacobian import JacobianExplorer
 from helpers.explorers.patterns import PatternExplorer
 from helpers.explorers.positions import PositionExplorer
@@ -44,9 +46,13 @@ __all__ = [
     "ContextExplorer",
     "ConvolutionExplorer",
     "DescentExplorer",
+    "DetectedScene",
+    "DetectionExplorer",
     "EnergyExplorer",
     "GateExplorer",
     "GraphExplorer",
+    "GuidedExplorer",
+    "GuidedScene",
     "ImageAttentionExplorer",
     "JacobianExplorer",
     "Option",

@@ -3,7 +3,6 @@
 Shapes: B images in a batch, maps (B, C, H, W) with C channels. A field is (H, W), one number for each pixel.
 """
 
-from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
 import torch
@@ -12,157 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.resnet import require_maps
-from helpers.validation import require_choice, require_finite, require_shape
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The receptive field
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def theoretical_receptive_field(
-    kernel_sizes: Sequence[int], strides: Sequence[int] | None = None
-) -> int:
-    """How many pixels wide the part of the image is that can change one unit: 1 + Σ_l (k_l − 1) Π_{i<l} s_i.
-
-    strides: all 1 if left out. Raises ValueError for a number below 1 and for lists of different lengths.
-    """
-    strides = [1] * len(kernel_sizes) if strides is None else list(strides)
-    if len(strides) != len(kernel_sizes):
-        raise ValueError(
-            f"strides: got {len(strides)}, expected {len(kernel_sizes)}, one for each kernel size"
-        )
-    for name, numbers in (("kernel_sizes", kernel_sizes), ("strides", strides)):
-        if any(number < 1 for number in numbers):
-            raise ValueError(
-                f"{name}: got {list(numbers)}, expected each to be at least 1"
-            )
-    width, step = 1, 1  # step: pixels from a unit to the next
-    for size, stride in zip(kernel_sizes, strides, strict=True):
-        width += (size - 1) * step
-        step *= stride
-    return width
-
-
-class ConvStack(nn.Module):
-    """n convolutions, one on the other, which keep height and width: (B, inputs, H, W) → (B, channels, H, W).
-
-    weights: "uniform", each an average over all it sees, or "random", drawn from a normal distribution so that the
-    numbers keep their size. activation: None for a linear stack. residual: each layer but the first adds what it
-    computes, divided by √n, to what it got, so that 40 of them can be trained.
-    Raises ValueError for fewer than one layer, an even kernel size, other weights, and images of other channels.
-    """
-
-    def __init__(
-        self,
-        num_layers: int,
-        channels: int = 1,
-        inputs: int = 1,
-        weights: str = "random",
-        kernel_size: int = 3,
-        activation: Callable | None = None,
-        residual: bool = False,
-    ):
-        super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"num_layers: got {num_layers}, expected at least 1")
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f"kernel_size: got {kernel_size}, expected an odd number, so that there is a middle"
-            )
-        require_choice("weights", weights, ("uniform", "random"))
-        self.layers = nn.ModuleList(
-            nn.Conv2d(
-                inputs if i == 0 else channels,
-                channels,
-                kernel_size,
-                padding=kernel_size // 2,
-                bias=False,
-            )
-            for i in range(num_layers)
-        )
-        self.activation = activation
-        self.scale = num_layers**-0.5 if residual else None
-        for layer in self.layers:
-            if weights == "uniform":
-                nn.init.constant_(layer.weight, 1 / layer.weight[0].numel())
-            else:
-                kind = "linear" if activation is None else "relu"
-                nn.init.kaiming_normal_(layer.weight, nonlinearity=kind)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x (B, inputs, H, W) → (B, channels, H, W)."""
-        require_maps("x", x, self.layers[0].in_channels)
-        for i, layer in enumerate(self.layers):
-            new = layer(x)
-            if self.activation is not None:
-                new = self.activation(new)
-            x = x + self.scale * new if self.scale and i else new
-        return x
-
-
-@torch.enable_grad()
-def effective_receptive_field(
-    network: nn.Module, images: torch.Tensor, layer: str = ""
-) -> torch.Tensor:
-    """How much each pixel changes the middle unit of a layer: images (B, C, H, W) → field (H, W), which sums to 1.
-
-    It is the size of the gradient of that unit, summed over the unit's channels, then, without signs, over the image's
-    channels, and averaged over the images. layer: its name in `network.named_modules()`; the network's output if left
-    out. The network is evaluated as it would be after `eval()`, and left as it was.
-    Raises ValueError for images that the network does not take, a name that it does not have, a layer whose output is
-    not (B, C, H, W), and a gradient that is 0 everywhere.
-    Source: Luo et al. 2016, section 3.
-    """
-    images = _require_floats(images).detach().requires_grad_()
-    maps, _ = _run(network, images, layer, lambda output: output)
-    middle = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]  # (B, C)
-    (gradient,) = torch.autograd.grad(middle.sum(), images)
-    require_finite("gradient of the middle unit", gradient)
-    field = reduce(gradient.abs(), "b c y x -> y x", "sum")
-    if not field.any():
-        raise ValueError(
-            "network: got a gradient of 0 everywhere, expected a unit that some pixel changes"
-        )
-    return field / field.sum()
-
-
-def spread(field: torch.Tensor) -> float:
-    """σ in pixels: the standard deviation of a field (H, W) around its mean, the same for both axes on average.
-
-    Raises ValueError for another shape, negative or infinite numbers, and only zeros.
-    Of n layers of uniform 3×3 kernels it is √(n·8/12): a layer adds the variance 8/12 of three equal numbers in a row.
-    """
-    _require_field(field)
-    variances = []
-    for axis in (0, 1):
-        weight = field.sum(1 - axis) / field.sum()
-        place = torch.arange(len(weight), dtype=weight.dtype)
-        mean = (weight * place).sum()
-        variances.append((weight * (place - mean) ** 2).sum())
-    return torch.stack(variances).mean().sqrt().item()
-
-
-def effective_size(field: torch.Tensor, share: float = 0.0455) -> float:
-    """The side, in pixels, of a square as large as all pixels together that reach `share` of the greatest.
-
-    0.0455 is what a normal distribution has outside two standard deviations. Raises ValueError as `spread` does, and
-    unless 0 < share ≤ 1. Source: Luo et al. 2016, section 3.
-    """
-    _require_field(field)
-    if not 0 < share <= 1:
-        raise ValueError(f"share: got {share}, expected more than 0 and at most 1")
-    return (field >= share * field.max()).sum().item() ** 0.5
-
-
-def _require_field(field: torch.Tensor) -> None:
-    require_shape("field", field, ("H", "W"))
-    require_finite("field", field)
-    if field.min() < 0 or field.max() == 0:
-        least, greatest = field.min().item(), field.max().item()
-        raise ValueError(
-            f"field: got numbers from {least:g} to {greatest:g}, expected none below 0 and some above"
-        )
-
+from helpers.validation import require_finite, require_shape
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Class activation maps
@@ -213,6 +62,7 @@ class SmallCNN(PooledClassifier):
         return super().forward(images)
 
 
+@torch.no_grad()
 def class_activation_map(
     network: nn.Module,
     images: torch.Tensor,
@@ -232,8 +82,8 @@ def class_activation_map(
         raise ValueError(
             f"head: got {head!r}, a {type(linear).__name__}, expected the name of an nn.Linear"
         )
-    images = _require_floats(images)
-    maps, scores = _run(network, images, layer, lambda output: output.detach())
+    images = require_batch(images)
+    maps, scores = run_to_layer(network, images, layer, lambda output: output.detach())
     classes = _require_classes(classes, scores)
     fits = linear.weight.shape == (scores.shape[1], maps.shape[1])
     if fits:
@@ -269,8 +119,10 @@ def grad_cam(
     Source: Selvaraju et al. 2017, eq. 1 and 2.
     """
     # The graph begins at the layer: a leaf, and behind it a copy, which what follows may change in place.
-    images = _require_floats(images)
-    maps, scores = _run(network, images, layer, lambda o: o.detach().requires_grad_())
+    images = require_batch(images)
+    maps, scores = run_to_layer(
+        network, images, layer, lambda o: o.detach().requires_grad_()
+    )
     classes = _require_classes(classes, scores)
     chosen = scores[torch.arange(len(classes)), classes]
     (gradient,) = torch.autograd.grad(chosen.sum(), maps)
@@ -278,7 +130,7 @@ def grad_cam(
     return F.relu(einsum(alpha, maps.detach(), "b c, b c y x -> b y x"))
 
 
-def _require_floats(images: torch.Tensor) -> torch.Tensor:
+def require_batch(images: torch.Tensor) -> torch.Tensor:
     require_shape("images", images, ("B", "C", "H", "W"))
     require_maps("images", images, images.shape[1])
     return images
@@ -295,7 +147,7 @@ def _module(network: nn.Module, what: str, name: str) -> nn.Module:
     return modules[name]
 
 
-def _run(network, images, layer, keep) -> tuple[torch.Tensor, torch.Tensor]:
+def run_to_layer(network, images, layer, keep) -> tuple[torch.Tensor, torch.Tensor]:
     """The output of a layer, as `keep` makes it, and that of the network, which is computed from the kept one."""
     kept = []
 

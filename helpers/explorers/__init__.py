@@ -10,6 +10,7 @@ from helpers.explorers.attention import (
 )
 from helpers.explorers.channels import ChannelExplorer, PlaceExplorer
 from helpers.explorers.character import CharacterExplorer
+from helpers.explorers.class_map import ClassMap, ClassMapExplorer
 from helpers.explorers.context import (
     BeamExample,
     BeamExplorer,
@@ -27,6 +28,7 @@ from helpers.explorers.jacobian import JacobianExplorer
 from helpers.explorers.patterns import PatternExplorer
 from helpers.explorers.positions import PositionExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
+from helpers.explorers.receptive_field import ReceptiveFieldExplorer
 from helpers.explorers.sampling import SamplingExplorer
 from helpers.explorers.softmax import SoftmaxExplorer
 from helpers.explorers.tokens import TokenExplorer
@@ -43,6 +45,8 @@ __all__ = [
     "CellExplorer",
     "ChannelExplorer",
     "CharacterExplorer",
+    "ClassMap",
+    "ClassMapExplorer",
     "ContextExplorer",
     "ConvolutionExplorer",
     "DescentExplorer",
@@ -62,6 +66,7 @@ __all__ = [
     "Question",
     "Quiz",
     "Reader",
+    "ReceptiveFieldExplorer",
     "SamplingExplorer",
     "SoftmaxExplorer",
     "TokenExplorer",

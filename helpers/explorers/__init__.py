@@ -8,6 +8,7 @@ from helpers.explorers.attention import (
     AttentionMap,
     ImageAttentionExplorer,
 )
+from helpers.explorers.captions import CaptionExplorer, Reading
 from helpers.explorers.channels import ChannelExplorer, PlaceExplorer
 from helpers.explorers.character import CharacterExplorer
 from helpers.explorers.class_map import ClassMap, ClassMapExplorer
@@ -33,6 +34,7 @@ from helpers.explorers.sampling import SamplingExplorer
 from helpers.explorers.softmax import SoftmaxExplorer
 from helpers.explorers.tokens import TokenExplorer
 from helpers.explorers.unroll import UnrollExplorer
+from helpers.explorers.window import WindowExplorer
 
 __all__ = [
     "AnalogyExplorer",
@@ -42,6 +44,7 @@ __all__ = [
     "AttentionMap",
     "BeamExample",
     "BeamExplorer",
+    "CaptionExplorer",
     "CellExplorer",
     "ChannelExplorer",
     "CharacterExplorer",
@@ -66,9 +69,11 @@ __all__ = [
     "Question",
     "Quiz",
     "Reader",
+    "Reading",
     "ReceptiveFieldExplorer",
     "SamplingExplorer",
     "SoftmaxExplorer",
     "TokenExplorer",
     "UnrollExplorer",
+    "WindowExplorer",
 ]

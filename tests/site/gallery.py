@@ -19,6 +19,7 @@ from helpers.explorers import (
     AttentionMap,
     BeamExample,
     BeamExplorer,
+    CaptionExplorer,
     CellExplorer,
     ChannelExplorer,
     CharacterExplorer,
@@ -43,6 +44,7 @@ from helpers.explorers import (
     Question,
     Quiz,
     Reader,
+    Reading,
     ReceptiveFieldExplorer,
     SamplingExplorer,
     SoftmaxExplorer,
@@ -348,6 +350,28 @@ def explorers():
             random.normal(size=(3, 9, 4)),
             query=16,
             label="Window",
+        ),
+        "captions": CaptionExplorer(
+            {
+                name: random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+                for name in ("one", "two")
+            },
+            {
+                name: {
+                    look: Reading(
+                        name.split() + ["red", "3", "left"][:count],
+                        np.reshape(weights(1 + count, 64), (1 + count, 8, 8)),
+                        random.uniform(size=1 + count),
+                        [[], *[[(5, 9, 20, 30)]] * count],
+                        look == "soft",
+                        random.integers(0, 64, 1 + count) if look == "hard" else (),
+                    )
+                    for look in ("soft", "hard")
+                }
+                for name, count in (("one", 3), ("two", 2))
+            },
+            word=1,
+            label="Captions",
         ),
         "quiz": Quiz(
             [

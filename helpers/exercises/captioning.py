@@ -187,7 +187,7 @@ ON_THE_BOX = Exercise(
     difficulty=2,
     minutes=10,
     task="A word speaks of what is in a box of pixels, its map has a cell for every `stride` × `stride` pixels. "
-    "Which share of the weight lies on cells that share at least one pixel with the box? Right and bottom are the first "
+    "Which share of the weight lies on cells that share a pixel with the box? Right and bottom are the first "
     "pixels outside of it.",
     hint="The first row is `top // stride`. The last one contains the pixel `bottom - 1`. `-(-a // b)` rounds up.",
     solution=on_the_box,

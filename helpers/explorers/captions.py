@@ -29,6 +29,7 @@ class Reading:
     places  T cells, row by row, where a hard look fell, or none for a soft one
     boxes   for each word a list of (left, top, right, bottom) in pixels: what it speaks of, if anything
     true    whether the caption is true of the picture
+    expected  a true caption, shown where this one is not
 
     Raises ValueError for unequal lengths, maps that do not sum to 1, and gates or places that cannot be.
     """
@@ -39,6 +40,7 @@ class Reading:
     boxes: Sequence[Sequence[tuple[int, int, int, int]]]
     true: bool
     places: Sequence[int] = ()
+    expected: str = ""
 
     def __post_init__(self):
         store = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen)
@@ -116,6 +118,7 @@ class CaptionExplorer(Explorer):
                             for of_word in reading.boxes
                         ],
                         "true": bool(reading.true),
+                        "expected": reading.expected,
                     }
                 )
                 grids.add(reading.weights.shape[1:])

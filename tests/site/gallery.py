@@ -365,6 +365,7 @@ def explorers():
                         [[], *[[(5, 9, 20, 30)]] * count],
                         look == "soft",
                         random.integers(0, 64, 1 + count) if look == "hard" else (),
+                        "one red 3",
                     )
                     for look in ("soft", "hard")
                 }

@@ -58,7 +58,8 @@ async function render(context) {
     if (frame.get("word") >= reading.words.length) frame.set({ word: reading.words.length - 1 });
     slider.refresh();
     list.replaceChildren(...reading.words.map((word, i) => h("li", { click: () => frame.set({ word: i }) }, word)));
-    write(verdict, reading.true ? "✓ true of the picture" : "✗ not true of the picture");
+    const instead = reading.expected ? `; true would be: ${reading.expected}` : "";
+    write(verdict, reading.true ? "✓ true of the picture" : `✗ not true of the picture${instead}`);
   }
 
   /** A cell belongs to a box if they share a pixel. */

@@ -62,20 +62,22 @@ class SmallCNN(nn.Module):
         self.classify = nn.Linear(widths[-1], len(CLOTHES))
         self.attention = nn.ModuleList(attention(width) for width in widths)
 
-    def features(self, photos: torch.Tensor) -> torch.Tensor:
-        """photos (B, 28, 28) → the last maps before their attention (B, 64, 7, 7).
+    def maps(self, photos: torch.Tensor, stage: int = 2) -> torch.Tensor:
+        """photos (B, 28, 28) → what this stage, 0 to 2, gives to its attention: (B, C, H, W).
 
         Raises ValueError for other shapes, NaN, and pixels that are not scaled to 0 to 1.
         """
         x = rearrange(photos, "... y x -> ... 1 y x")
         require_images("photos", x, 1)
-        for stage, attend in zip(self.stages[:-1], self.attention[:-1], strict=True):
-            x = attend(stage(x))
-        return self.stages[-1](x)
+        for before, attend in zip(
+            self.stages[:stage], self.attention[:stage], strict=True
+        ):
+            x = attend(before(x))
+        return self.stages[stage](x)
 
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
         """photos (B, 28, 28) → logits (B, 10), which number `CLOTHES`."""
-        x = self.attention[-1](self.features(photos))
+        x = self.attention[-1](self.maps(photos))
         return self.classify(reduce(x, "b c y x -> b c", "mean"))
 
 
@@ -119,3 +121,18 @@ def load(kind: str) -> SmallCNN:
     name = f"channel_attention_{kind.lower().replace(' ', '_')}.safetensors"
     model.load_state_dict(load_file(RECORDED / name))
     return model.eval()
+
+
+def tail(model: SmallCNN) -> dict[str, torch.Tensor]:
+    """The numbers of all that follows the second attention of an SE network, BatchNorm drawn into the convolution."""
+    convolve, norm, _ = model.stages[2]
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()  # (64,)
+    excitation = model.attention[2].excitation
+    return {
+        "kernel": convolve.weight * scale[:, None, None, None],
+        "bias": norm.bias - norm.running_mean * scale,
+        "W_1": excitation[0].weight,
+        "W_2": excitation[2].weight,
+        "W": model.classify.weight,
+        "b": model.classify.bias,
+    }

@@ -65,11 +65,12 @@ def test_parts_share_no_tile():
 def test_scenes_of_clothes():
     """Needs the registry, or the cache."""
     tiles = load_tiles("clothes", "test")
-    made = make_scenes(tiles, 50, seed=0)
-    words = vocabulary(tiles.nouns)
-    for caption in pick_captions(made, 0):
-        words.encode(caption.words)
-    assert {thing.noun for s in made for thing in s.objects} <= set(tiles.nouns)
+    made, words = make_scenes(tiles, 50, seed=0), vocabulary(tiles.nouns)
+    assert_boxes_hold_tiles(made, tiles)
+    assert {thing.noun for s in made for thing in s.objects} == set(tiles.nouns)
+    for s, caption in zip(made, pick_captions(made, 0), strict=True):
+        assert matching_caption(s, caption.words) == caption
+        assert words.decode(words.encode(caption.words)) == list(caption.words)
 
 
 # ---- pictures -------------------------------------------------------------------------------------------------------
@@ -103,16 +104,17 @@ def test_without_clutter_all_ink_is_in_the_boxes_and_reaches_their_edges(digits)
         assert (s.image[:, ~inside] == 0).all()
 
 
-def test_a_box_holds_the_tile_in_its_colour(digits):
-    for s in make_scenes(digits, 50, seed=4):
+def assert_boxes_hold_tiles(made, tiles):
+    """Each box holds the tile that it names, cut down to its ink, in its colour."""
+    for s in made:
         for thing in s.objects:
             left, top, right, bottom = thing.box
             part = s.image[:, top:bottom, left:right]
             ink = part / torch.tensor(COLOURS[thing.colour])[:, None, None]
             assert torch.allclose(ink, ink[:1].expand_as(ink), atol=1e-6)
-            assert digits.classes[thing.tile] == thing.label
-            assert thing.noun == digits.nouns[thing.label]
-            tile = digits.images[thing.tile]  # cut down to its ink, it looks the same
+            assert tiles.classes[thing.tile] == thing.label
+            assert thing.noun == tiles.nouns[thing.label]
+            tile = tiles.images[thing.tile].float()
             rows, columns = ((tile > 0.1).any(d).nonzero()[:, 0] for d in (1, 0))
             tile = tile[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             whole = torch.nn.functional.interpolate(
@@ -120,6 +122,10 @@ def test_a_box_holds_the_tile_in_its_colour(digits):
             )
             both = torch.stack([whole.flatten(), ink[0].flatten()])
             assert torch.corrcoef(both)[0, 1] > 0.6
+
+
+def test_a_box_holds_the_tile_in_its_colour(digits):
+    assert_boxes_hold_tiles(make_scenes(digits, 50, seed=4), digits)
 
 
 def test_clutter_lies_outside_too(digits):

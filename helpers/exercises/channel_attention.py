@@ -60,7 +60,7 @@ CHANNEL_WEIGHTS = Exercise(
 
 
 def se_parameters(channels, blocks, reduction):
-    """channels, blocks: per stage, tensors of whole numbers; → how many weights SE adds, tensor ()"""
+    """channels, blocks: tensors, a number per stage → how many weights SE adds, ()"""
     # the solution begins
     return (blocks * 2 * channels * (channels // reduction)).sum()
     # the solution ends
@@ -102,7 +102,7 @@ SE_PARAMETERS = Exercise(
 
 
 def neighbour_weights(z, kernel):
-    """z (C,) means of the channels, kernel (k,), k odd → weights (C,); outside there are zeros"""
+    """z (C,) means of the channels, kernel (k,), k odd → weights (C,)"""
     # the solution begins
     zeros = z.new_zeros(len(kernel) // 2)
     windows = torch.cat([zeros, z, zeros]).unfold(0, len(kernel), 1)  # (C, k)
@@ -151,7 +151,7 @@ NEIGHBOUR_WEIGHTS = Exercise(
 
 
 def place_weights(x, kernel):
-    """x (C, H, W), kernel (2, k, k), k odd: for the maximum and the mean → weights of the places (H, W)"""
+    """x (C, H, W), kernel (2, k, k): maximum, mean → weights of the places (H, W)"""
     # the solution begins
     both = torch.stack([x.amax(dim=0), x.mean(dim=0)])  # (2, H, W)
     energy = torch.conv2d(both[None], kernel[None], padding="same")[0, 0]  # (H, W)

@@ -49,7 +49,7 @@ async function render(context) {
   frame.reset();
 
   const titles = ["Found and known", ""].map((text) => h("p", { class: "pa-title" }, text));
-  const canvases = ["The picture with the boxes found and the known ones", "The picture in the shade where the chosen query does not look"].map((label) => {
+  const canvases = ["The picture with the boxes found and the known ones", "The picture, grey where the chosen query does not look"].map((label) => {
     const canvas = h("canvas", { role: "img", "aria-label": label });
     canvas.addEventListener("click", ({ offsetX, offsetY }) => { // the smallest box shown here
       const x = offsetX / canvas.clientWidth, y = offsetY / canvas.clientHeight;
@@ -65,7 +65,7 @@ async function render(context) {
   const names = ["boxes found", "this query says", "overlap with the best known box", "weight inside its box", "effective number of places"];
   const numbers = names.map(number);
   frame.picture.after(
-    h("p", { class: "pa-legend" }, h("span", {}, "┄ known box"), h("span", {}, "─ found"), h("span", {}, "━ the chosen query"), h("span", {}, "the darker, the less weight")),
+    h("p", { class: "pa-legend" }, h("span", {}, "┄ known box"), h("span", {}, "─ found"), h("span", {}, "━ the chosen query"), h("span", {}, "the greyer, the less weight")),
     h("dl", {}, ...names.map((name, i) => h("div", {}, h("dt", {}, name), h("dd", {}, numbers[i])))));
 
   let side, contexts;
@@ -110,7 +110,9 @@ async function render(context) {
     }
     weights.forEach((weight, place) => {
       right.fillStyle = `rgb(128 128 128 / ${0.92 * (1 - Math.sqrt(weight / top))})`;
-      right.fillRect((place % columns) * side / columns, Math.floor(place / columns) * side / rows, side / columns + 0.5, side / rows + 0.5);
+      const [l, t, r, b] = [place % columns, Math.floor(place / columns), (place % columns) + 1, Math.floor(place / columns) + 1]
+        .map((at, i) => Math.round((at * side) / (i % 2 ? rows : columns)));
+      right.fillRect(l, t, r - l, b - t);
     });
     for (const [, ...known] of truth) stroke(left, known, [5, 4], 1.5);
     const shown = found.map((one, i) => [...one, i]).filter(([, value, , , , , i]) => value >= threshold && i !== query);

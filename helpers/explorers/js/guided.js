@@ -25,7 +25,7 @@ async function render(context) {
 
   frame.select("scene", "Picture", scenes.map(({ name }) => [name, name]));
   frame.range("threshold", { label: "Threshold τ", min: 0, max: thresholds.length - 1, show: (i) => fixed(thresholds[i], 2) });
-  frame.range("shade", { label: "Shade", min: 0, max: 1, step: 0.05, show: (shade) => `${fixed(100 * shade, 0)} %` });
+  frame.range("shade", { label: "Grey", min: 0, max: 1, step: 0.05, show: (shade) => `${fixed(100 * shade, 0)} %` });
   frame.reset();
 
   const panel = (text, label) => {
@@ -33,7 +33,7 @@ async function render(context) {
     return { title, canvas, box: h("div", {}, title, h("div", { class: "pa-map" }, canvas)) };
   };
   const panels = [
-    panel("Picture, cold parts in the shade", "The picture; places with little heat are dark"), panel("Heatmap and mask", "The heatmap, and the part above the threshold"),
+    panel("Picture, cold parts grey", "The picture; places with little heat are grey"), panel("Heatmap and mask", "The heatmap, and the part above the threshold"),
     panel("What the local branch sees", "The crop, as large as the picture"), panel("What each branch says", "The probability of each class by each branch"),
   ];
   panels[3].box.classList.add("pa-wide");
@@ -73,9 +73,9 @@ async function render(context) {
     map.beginPath();
     for (let y = 0; y < side; y += 1) {
       for (let x = 0; x < side; x += 1) {
-        const place = [Math.floor(x * scale), Math.floor(y * scale), Math.ceil(scale), Math.ceil(scale)], value = heat[y * side + x] / 255;
+        const [l, t, r, b] = [x, y, x + 1, y + 1].map((at) => Math.round(at * scale)), place = [l, t, r - l, b - t], value = heat[y * side + x] / 255;
         photo.fillStyle = `rgb(128 128 128 / ${shade * (1 - value)})`;
-        photo.fillRect(x * scale, y * scale, scale, scale);
+        photo.fillRect(...place);
         map.fillStyle = theme.ramp(value);
         map.fillRect(...place);
         if (!warm(y, x)) continue;

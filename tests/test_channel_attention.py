@@ -201,6 +201,21 @@ def test_squeeze_excitation_by_loops():
             assert torch.allclose(output[c], s[c] * image[c], atol=1e-12)
 
 
+@pytest.mark.slow  # the other library takes seconds to load
+def test_squeeze_excitation_is_that_of_another_library():
+    """The `transformers` library's layer, in its RegNet, with our weights."""
+    from transformers.models.regnet.modeling_regnet import RegNetSELayer
+
+    ours, theirs = SqueezeExcitation(32, bias=True), RegNetSELayer(32, 2)
+    for layer, other in zip(ours.excitation, theirs.attention, strict=False):
+        if isinstance(layer, nn.Linear):
+            other.weight.data = layer.weight.data[:, :, None, None]
+            other.bias.data = layer.bias.data
+    x = 3 * torch.randn(2, 32, 5, 6)
+    assert torch.allclose(ours(x), theirs(x), atol=1e-12)
+    assert not torch.allclose(ours(x), x / 2, atol=0.01)
+
+
 def test_squeeze_excitation_is_a_gather_excite():
     """The mean over the whole map, then two layers across channels: GE-θ⁻ with SE's excitation is SE."""
     squeeze, gather = SqueezeExcitation(32), GatherExcite(32, reduction=16)

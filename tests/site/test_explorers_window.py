@@ -1,4 +1,4 @@
-"""The explorer of attention to a neighbourhood in a browser: its numbers are Python's; click and arrows choose a pixel."""
+"""The explorer of attention to a neighbourhood in a browser: its numbers are Python's; click or key chooses a pixel."""
 
 import gallery
 import numpy as np
@@ -19,8 +19,8 @@ def test_its_numbers_are_pythons(explorer, part):  # noqa: F811
     for trait in ("_images", "_vectors", "_offsets"):  # drawn anew, the same
         assert stored[trait] == getattr(python, trait)
     python.picture, python.head, python.part = "bag", 1, part
-    explorer.get_by_label("Picture").select_option("bag")
-    explorer.get_by_label("Head").select_option("1")
+    explorer.get_by_role("combobox", name="Picture").select_option("bag")
+    explorer.get_by_role("combobox", name="Head").select_option(index=1)
     explorer.get_by_label("Energy from").select_option(part)
     for python.query in (0, 16, 41):
         slide(explorer.get_by_role("slider", name="Pixel"), python.query)

@@ -8,10 +8,17 @@ from torch.nn import functional as F
 
 from helpers.guided import (
     BRANCHES,
+    THRESHOLD,
+    WEIGHTS,
+    Branch,
     GuidedNetwork,
     crop,
+    fit_of,
     heatmap,
     largest_region,
+    one_digit,
+    recorded,
+    recorded_network,
     regions,
 )
 
@@ -134,7 +141,7 @@ def test_the_parts_fit_together():
     assert set(out.logits) == set(BRANCHES)
     assert all(logits.shape == (4, 3) for logits in out.logits.values())
     maps, seen, logits = model.whole(images)
-    assert maps.shape == (4, 8, 4, 6)
+    assert maps.shape == (4, 8, 2, 3)
     assert torch.equal(out.heat, heatmap(maps, (16, 24)))
     assert torch.equal(out.boxes, regions(out.heat, 0.6))
     _, closer, local = model.part(crop(images, out.boxes))
@@ -178,6 +185,71 @@ def test_every_parameter_belongs_to_one_branch():
     assert set(mine) == {id(p) for p in model.parameters()}
 
 
+def test_a_feature_has_seen_31_pixels():
+    """Which pixels does the feature in the middle depend on? Batch norm has its running statistics."""
+    branch = Branch(2, 1, 8).eval()
+    image = torch.rand(1, 1, 64, 64, requires_grad=True)
+    branch.features(image)[0, :, 4, 4].sum().backward()
+    rows, columns = image.grad[0, 0].nonzero().T
+    assert rows.max() - rows.min() + 1 == columns.max() - columns.min() + 1 == 31
+
+
+# ---- the task, and what was recorded --------------------------------------------------------------------------------
+
+
+def test_fit_by_hand():
+    found = torch.tensor([[0, 0, 4, 4], [0, 0, 2, 2], [2, 4, 6, 8]])
+    true = torch.tensor([[2, 2, 4, 4], [4, 4, 6, 6], [2, 2, 6, 6]])
+    inside, iou = fit_of(found, true)
+    assert inside == pytest.approx((1 + 0 + 1 / 2) / 3)
+    assert iou == pytest.approx((4 / 16 + 0 + 8 / 24) / 3)
+
+
+def test_the_digit_is_where_the_task_says():
+    task = one_digit("test", 40, seed=2)
+    assert task.images.shape == (40, 3, 64, 64) and set(task.labels.tolist()) <= {
+        *range(10)
+    }
+    for image, (top, left, bottom, right) in zip(
+        task.images, task.boxes.tolist(), strict=True
+    ):
+        ink = image.amax(0)[top:bottom, left:right] > 0.08
+        assert 0 <= top < bottom <= 64 and 0 <= left < right <= 64
+        for edge in (ink[0], ink[-1], ink[:, 0], ink[:, -1]):
+            assert edge.any()  # the box is as small as holds all ink
+
+
+def test_the_threshold_is_the_one_that_fits_the_training_scenes_best():
+    for run in recorded()["runs"]:
+        overlap = [iou for _, iou in run["fit in training"]]
+        best = run["thresholds"][overlap.index(max(overlap))]["threshold"]
+        assert abs(best - THRESHOLD) < 0.11  # at most the next one
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_recorded_weights_score_what_is_recorded():
+    run, model = recorded()["runs"][0], recorded_network()
+    task = one_digit("test", 1000, 1)
+    images = task.images.double()
+    outs = [model(part) for part in images.split(200)]
+    for name, expected in (
+        ("global", run["global"]),
+        ("local", run["looks"]["guided"]["local"]),
+        ("fusion", run["looks"]["guided"]["fusion"]),
+    ):
+        said = torch.cat([out.logits[name] for out in outs]).argmax(dim=1)
+        right = (said == task.labels).double().mean().item()
+        assert right == pytest.approx(expected, abs=2e-3)
+    inside, iou = fit_of(torch.cat([out.boxes for out in outs]), task.boxes)
+    (at,) = (t for t in run["thresholds"] if t["threshold"] == THRESHOLD)
+    assert (inside, iou) == pytest.approx((at["inside"], at["iou"]), abs=2e-3)
+
+
+def test_recorded_weights_are_small():
+    assert WEIGHTS.stat().st_size < 5e5
+
+
 # ---- bad input ------------------------------------------------------------------------------------------------------
 
 IMAGES = torch.rand(1, 1, 8, 8, dtype=torch.float64)
@@ -192,10 +264,13 @@ IMAGES = torch.rand(1, 1, 8, 8, dtype=torch.float64)
         (lambda: GuidedNetwork(2)(IMAGES * 255), "images: got a value of size"),
         (lambda: GuidedNetwork(2)(IMAGES + math.nan), "images: got 64 NaN or infinite"),
         (
-            lambda: GuidedNetwork(2)(IMAGES, 1.0),
+            lambda: GuidedNetwork(2).eval()(IMAGES, 1.0),
             "threshold: got 1.0, expected at least",
         ),
-        (lambda: GuidedNetwork(2)(IMAGES, -0.1), "threshold: got -0.1, expected at le"),
+        (
+            lambda: GuidedNetwork(2).eval()(IMAGES, -0.1),
+            "threshold: got -0.1, expected at le",
+        ),
         (lambda: GuidedNetwork(0), "classes: got 0, expected at least 1"),
         (lambda: GuidedNetwork(2, width=1), "width: got 1, expected at least 2"),
         (

@@ -32,10 +32,7 @@ async function render(context) {
   frame.checkbox("boxes", "Show known boxes");
   frame.reset();
 
-  const canvases = ["The picture; what has little weight is in the shade", "The weights as a map of places"].map((label) => {
-    const canvas = h("canvas", { role: "img", "aria-label": label });
-    return canvas;
-  });
+  const canvases = ["The picture; places with little weight are veiled", "The weights as a map of places"].map((label) => h("canvas", { role: "img", "aria-label": label }));
   const facts = ["gate β", "places that share the weight", "greatest weight", "weight on its box", "by chance"];
   const numbers = facts.map(number), verdict = h("p", { class: "pa-title" }), list = h("ol", { class: "pa-tokens" });
   const top = number();
@@ -91,6 +88,8 @@ async function render(context) {
       map.fillStyle = theme.ramp(weight / weights[best]);
       map.fillRect(...box);
     });
+    Object.assign(map, { lineWidth: 1, strokeStyle: theme.quiet });
+    map.strokeRect(0.5, 0.5, wide * columns - 1, high * rows - 1);
     for (const context of contexts) {
       if (frame.get("boxes")) {
         for (const [left, upper, right, lower] of boxes) {

@@ -184,7 +184,7 @@ def recorded_network(task: str) -> nn.Module:
     model = small_network(task)
     file = f"localisation_{task.replace(' ', '_')}.safetensors"
     model.load_state_dict(load_file(RECORDED / file))
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def maps_of(model: nn.Module, questions: Questions) -> torch.Tensor:

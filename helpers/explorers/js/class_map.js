@@ -73,11 +73,11 @@ async function render(context) {
     const part = (value) => (most > 0 ? Math.max(0, value / most) : 0), over = Uint8Array.from(map, (value) => (most > 0 && value >= threshold * most ? 1 : 0));
     shaded.drawImage(chosen.photo, 0, 0, size, size);
     map.forEach((value, i) => {
-      const [x, y] = [(i % GRID) * cell, Math.floor(i / GRID) * cell], box = [Math.floor(x), Math.floor(y), Math.ceil(x + cell) - Math.floor(x), Math.ceil(y + cell) - Math.floor(y)];
+      const edge = (at) => Math.round(at * cell), [row, column] = [Math.floor(i / GRID), i % GRID];
+      const box = [edge(column), edge(row), edge(column + 1) - edge(column), edge(row + 1) - edge(row)];
       shaded.fillStyle = `rgb(12 16 22 / ${opacity * (1 - part(value))})`;
-      shaded.fillRect(x, y, cell + (opacity < 1 ? 0 : 0.5), cell + (opacity < 1 ? 0 : 0.5));
       drawn.fillStyle = theme.ramp(part(value));
-      drawn.fillRect(...box);
+      for (const context of [shaded, drawn]) context.fillRect(...box);
     });
     if (against && least < 0) {
       Object.assign(drawn, { lineWidth: 1.5, strokeStyle: theme.text });

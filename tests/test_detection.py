@@ -10,19 +10,27 @@ from torch.nn import functional as F
 
 from helpers.detection import (
     DETR,
+    MODELS,
     Detections,
+    GridDetector,
     Objects,
     Prediction,
+    as_targets,
     average_precision,
     box_iou,
     corners,
     detect,
+    digit_scenes,
     generalised_iou,
     grid_positions,
     match,
     mean_average_precision,
     precision_recall,
+    recorded,
+    recorded_model,
+    recorded_weights,
     set_loss,
+    suppress,
     total_loss,
 )
 from helpers.transformer import sinusoidal_positions
@@ -293,6 +301,62 @@ def test_detect_sorts_and_cuts():
     assert len(detect(model, images, threshold=cut)[0].labels) == 2
 
 
+# ---- the grid detector, and suppression ------------------------------------------------------------------------------
+
+
+def test_a_box_of_the_grid_has_its_centre_in_its_place():
+    model = GridDetector(3, 1, 16)
+    (prediction,) = model(torch.rand(2, 1, 24, 32))
+    assert prediction.logits.shape == (2, 12, 4) and prediction.weights is None
+    x, y = prediction.boxes[..., 0] * 4, prediction.boxes[..., 1] * 3
+    for place in range(12):
+        assert (x[:, place].long() == place % 4).all()
+        assert (y[:, place].long() == place // 4).all()
+
+
+def test_the_place_of_the_centre_is_responsible():
+    model, images = GridDetector(3, 1, 16), torch.rand(2, 1, 24, 32)
+    edge = (1.0, 1.0, 0.0, 0.0)  # a centre on the border belongs to the last place
+    targets = [objects([2, 0, 1], (0.3, 0.4, 0.1, 0.1), TOP_LEFT, edge), objects([])]
+    (places, which), (none, _) = model.responsible(images, targets)
+    assert places.tolist() == [5, 0, 11] and which.tolist() == [0, 1, 2]
+    assert len(none) == 0
+    wanted = torch.full((2, 12), 3)
+    wanted[0, places] = targets[0].labels
+    (said,) = model(images)
+    parts = set_loss(
+        said, targets, no_object=1.0, pairs=[(places, which), (none, none)]
+    )
+    expected = F.cross_entropy(said.logits.flatten(0, 1), wanted.flatten())
+    torch.testing.assert_close(parts["label"], expected, **EXACT)
+    apart = (said.boxes[0, places] - targets[0].boxes).abs().sum() / 3
+    torch.testing.assert_close(parts["distance"], 5 * apart, **EXACT)
+
+
+def test_both_models_learn_from_the_same_backbone():
+    torch.manual_seed(0)
+    one, other = (str(MODELS[name]().backbone) for name in ("DETR", "grid"))
+    assert one == other
+
+
+def test_suppression_by_hand():
+    """A rival of the same class goes, another class stays, and who lost suppresses nobody."""
+    rows = [(0.3 + 0.06 * i, 0.5, 0.2, 0.2) for i in range(4)]  # neighbours: IoU 0.54
+    mixed = found(
+        [0, 0, 0, 1], [0.6, 0.9, 0.8, 0.7], rows[0], rows[1], rows[2], rows[1]
+    )
+    kept = suppress(mixed)
+    assert list(zip(kept.labels.tolist(), kept.scores.tolist(), strict=True)) == [
+        (0, 0.9),
+        (1, 0.7),
+    ]
+    chain = found([0] * 3, [0.9, 0.8, 0.7], *rows[:3])
+    assert suppress(chain).scores.tolist() == [0.9, 0.7]
+    assert suppress(chain, 0.55).scores.tolist() == [0.9, 0.8, 0.7]
+    assert suppress(chain, 0.1).scores.tolist() == [0.9]
+    assert len(suppress(found([], [])).labels) == 0
+
+
 # ---- average precision ----------------------------------------------------------------------------------------------
 
 A, B, C = TOP_LEFT, BOTTOM_RIGHT, (0.5, 0.5, 0.2, 0.2)
@@ -369,6 +433,92 @@ def test_the_mean_is_over_the_classes_that_occur():
     assert mean_average_precision(detections, targets) == pytest.approx(3 / 4)
 
 
+def another_average_precision(detections, targets, label, iou):
+    """Cut at each score in turn; then, for every share of objects found, the best precision of a cut that finds it."""
+    scores = sorted({s for d in detections for s in d.scores.tolist()})
+    total, cuts = sum((t.labels == label).sum().item() for t in targets), []
+    for cut in scores:
+        right = said = 0
+        for d, t in zip(detections, targets, strict=True):
+            true = t.boxes[t.labels == label].tolist()
+            mine = [
+                (score, box)
+                for score, kind, box in zip(*(x.tolist() for x in (d.scores, d.labels, d.boxes)), strict=True)
+                if kind == label and score >= cut
+            ]  # fmt: skip
+            said += len(mine)
+            for _, box in sorted(mine, reverse=True):
+                if not true:
+                    break
+                overlaps = [box_iou(boxes(box), boxes(b)).item() for b in true]
+                best = overlaps.index(max(overlaps))
+                if overlaps[best] >= iou:
+                    right += 1
+                    del true[best]
+        if said:
+            cuts.append((right, right / said))
+    best = [max((p for r, p in cuts if r >= k), default=0) for k in range(1, total + 1)]
+    return sum(best) / total
+
+
+def test_average_precision_in_another_way():
+    seen = []
+    for seed in range(6):
+        torch.manual_seed(seed)
+        targets = [random_objects(3) for _ in range(6)]
+        detections = []
+        for target in targets:
+            boxes_near = target.boxes.repeat(2, 1) + 0.04 * torch.randn(6, 4)
+            labels = torch.where(torch.rand(6) < 0.7, target.labels.repeat(2), 0)
+            detections.append(
+                Detections(labels, torch.rand(6), boxes_near.clamp(min=0))
+            )
+        for label in (0, 1, 2):
+            expected = another_average_precision(detections, targets, label, 0.5)
+            got = average_precision(detections, targets, label, 0.5)
+            assert got == pytest.approx(expected, abs=1e-12)
+            seen.append(got)
+    assert len(set(seen)) > 12 and 0.1 < sum(seen) / len(seen) < 0.9
+
+
+# ---- the task, and what was recorded ---------------------------------------------------------------------------------
+
+
+def test_targets_are_the_scenes_boxes_as_shares():
+    scenes = digit_scenes("test", 5, seed=3)
+    images, targets = as_targets(scenes)
+    assert images.shape == (5, 3, 64, 64)
+    assert {
+        thing.label for s in digit_scenes("test", 60, 0) for thing in s.objects
+    } == {*range(5)}
+    for scene, target in zip(scenes, targets, strict=True):
+        assert target.labels.tolist() == [thing.label for thing in scene.objects]
+        sides = (64 * corners(target.boxes)).round().long().tolist()
+        assert [tuple(box) for box in sides] == [thing.box for thing in scene.objects]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_recorded_weights_score_what_is_recorded(name):
+    (run,) = (r for r in recorded()["runs"] if r["model"] == name and r["seed"] == 0)
+    model = recorded_model(name)
+    assert sum(p.numel() for p in model.parameters()) == run["parameters"]
+    images, targets = as_targets(digit_scenes("test", 500, 1))
+    targets = [Objects(t.labels, t.boxes.double()) for t in targets]
+    found = [
+        one for part in images.double().split(100) for one in detect(model, part, 0)
+    ]
+    assert mean_average_precision(found, targets) == pytest.approx(run["AP"], abs=2e-3)
+    alone = list(map(suppress, found))
+    got = mean_average_precision(alone, targets)
+    assert got == pytest.approx(run["AP suppressed"], abs=2e-3)
+
+
+def test_recorded_weights_are_small():
+    for name in MODELS:
+        assert recorded_weights(name).stat().st_size < 1e6
+
+
 # ---- bad input ------------------------------------------------------------------------------------------------------
 
 
@@ -395,6 +545,10 @@ P = Prediction(torch.zeros(1, 2, 4), torch.full((1, 2, 4), 0.5), None)
         (lambda: DETR(3, num_queries=0), "num_queries: got 0, expected at least 1"),
         (lambda: DETR(3, d_model=18), "d_model: got 18, expected a multiple of 4"),
         (lambda: DETR(3, d_model=20, num_heads=3), "d_model: got 20, expected a multi"),
+        (lambda: GridDetector(0), "classes: got 0, expected at least 1"),
+        (lambda: GridDetector(3, 1, 16)(torch.rand(1, 1, 16, 20)), "images: got 16 × 20 pixels"),
+        (lambda: suppress(found([], []), 1.5), "iou: got 1.5, expected 0 to 1"),
+        (lambda: recorded_model("YOLO"), "name: got 'YOLO', expected one of 'DETR', 'grid'"),
         (lambda: box_iou(boxes(A)[:, :3], boxes(A)), r"a: got torch.float64 of shape \(1, 3"),
         (lambda: box_iou(boxes(A), boxes(A).long()), "b: got torch.int64 of shape"),
         (lambda: box_iou(boxes((1, 1, -1, 1)), boxes(A)), "a: got a negative width"),

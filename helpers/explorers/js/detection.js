@@ -68,7 +68,7 @@ async function render(context) {
     h("p", { class: "pa-legend" }, h("span", {}, "┄ known box"), h("span", {}, "─ found"), h("span", {}, "━ the chosen query"), h("span", {}, "the greyer, the less weight")),
     h("dl", {}, ...names.map((name, i) => h("div", {}, h("dt", {}, name), h("dd", {}, numbers[i])))));
 
-  let side, contexts;
+  let side, contexts, tags;
   function stroke(context, box, dash, thick) {
     const [l, t, r, b] = edges(box).map((x) => x * side), place = [l, t, r - l, (b - t)];
     context.setLineDash(dash);
@@ -81,7 +81,10 @@ async function render(context) {
   }
   function tag(context, text, [left, top, bottom], font) {
     Object.assign(context, { font: `600 12px ${font}`, textBaseline: "middle" });
-    const wide = context.measureText(text).width + 8, y = top >= 18 ? top - 18 : Math.min(bottom + 2, side - 16), x = Math.max(0, Math.min(left, side - wide));
+    const wide = context.measureText(text).width + 8, x = Math.max(0, Math.min(left, side - wide)), below = Math.min(bottom + 2, side - 16);
+    const free = (at) => at >= 0 && !tags.some(([u, v, w]) => Math.abs(v - at) < 16 && u < x + wide && x < u + w); // above, below, or further below
+    const y = [top - 18, below, below + 17, below + 34].find(free) ?? below;
+    tags.push([x, y, wide]);
     context.fillStyle = "#000";
     context.fillRect(x, y, wide, 16);
     context.fillStyle = "#fff";
@@ -103,6 +106,7 @@ async function render(context) {
     };
     const weights = fromLevels(head < 0 ? Array.from({ length: heads }, (_, i) => row(i)) : [row(head)]), top = weights[greatest(weights)];
     const [left, right] = contexts;
+    tags = [];
     for (const context of contexts) {
       context.clearRect(0, 0, side, side);
       context.imageSmoothingEnabled = false;

@@ -793,3 +793,50 @@ def test_a_click_chooses_unit_and_character(explorer):
         explorer.get_by_label("Show", exact=True).select_option(kind)
         shown = explorer.locator("dl output").first.inner_text()
         assert abs(value(shown) - number) < 0.006
+
+
+@cases("DetectionExplorer")
+def test_a_click_on_a_box_chooses_its_query(explorer):
+    stored = state(explorer)
+    found = next(s for s in stored["_scenes"] if s["name"] == stored["scene"])["found"]
+    slide(explorer.get_by_label("Score at least"), 0)
+    canvas = explorer.locator("canvas").first
+    query = explorer.get_by_role("slider", name="Query")
+    box = canvas.bounding_box()
+    for _, _, x, y, *_ in found:
+        canvas.click(position={"x": box["width"] * x, "y": box["height"] * y})
+        over = [
+            (w * h, i)
+            for i, (_, _, u, v, w, h) in enumerate(found)
+            if abs(x - u) <= w / 2 and abs(y - v) <= h / 2
+        ]
+        assert int(query.input_value()) == min(over)[1]
+
+
+@cases("DetectionExplorer")
+def test_the_boxes_from_a_score_on_are_counted(explorer):
+    stored = state(explorer)
+    scene = next(s for s in stored["_scenes"] if s["name"] == stored["scene"])
+    for position in (0, 0.3, 0.6, 0.9):
+        slide(explorer.get_by_label("Score at least"), position)
+        shown = explorer.locator("dl output").first.inner_text()
+        count = sum(score >= position for _, score, *_ in scene["found"])
+        assert shown == f"{count} (known: {len(scene['truth'])})"
+
+
+@cases("GuidedExplorer")
+def test_each_threshold_has_its_box_and_answers(explorer):
+    stored = state(explorer)
+    scene = next(s for s in stored["_scenes"] if s["name"] == stored["scene"])
+    for index, (box, rows) in enumerate(
+        zip(scene["boxes"], scene["probabilities"], strict=True)
+    ):
+        slide(explorer.get_by_role("slider", name="Threshold"), index)
+        shown = explorer.locator("dl output").all_inner_texts()
+        for text, row in zip(shown, rows, strict=False):
+            assert abs(value(text.split()[-1]) - max(row)) < 0.0051
+            sign = "✓" if row.index(max(row)) == scene["label"] else "✗"
+            assert text.startswith(f"{stored['_classes'][row.index(max(row))]} {sign}")
+        top, left, bottom, right = box
+        area = 100 * (bottom - top) * (right - left) / stored["_side"] ** 2
+        assert abs(value(shown[5]) - area) < 0.051

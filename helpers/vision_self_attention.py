@@ -4,14 +4,18 @@ Shapes: B images, C channels, H × W pixels, h heads of d = C / h numbers each, 
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from einops import einsum, rearrange
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.resnet import ResNet, require_maps, resnet
+from helpers.resnet import ResNet, SmallStem, require_maps, resnet
 from helpers.validation import require_choice
+
+RECORDED = Path(__file__).parent / "recorded"
 
 
 def _require_positive(**sizes: int) -> None:
@@ -303,3 +307,60 @@ def attention_resnet(depth: int, variant: str = "attention", **options) -> ResNe
     if variant == "attention":
         options["stem"] = attention_stem
     return resnet(depth, **options)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The same on a small scale
+# ---------------------------------------------------------------------------------------------------------------------
+
+SMALL = {  # name → size of the window; None: a 3×3 convolution
+    "convolution 3×3": None,
+    "attention 3×3": 3,
+    "attention 5×5": 5,
+    "attention 5×5, no offsets": 5,
+}
+
+
+def small_resnet(name: str, seed: int = 0) -> ResNet:
+    """A ResNet of two blocks for pictures of 14 × 14 pixels, ten classes; its spatial layers are one of SMALL.
+
+    The stem is a convolution for all. "no offsets": they are 0 and stay so. Raises ValueError for another name.
+    """
+    require_choice("name", name, SMALL)
+    torch.manual_seed(seed)
+    size = SMALL[name]
+    model = ResNet(
+        (2,),
+        classes=10,
+        channels=1,
+        width=8,
+        spatial=spatial_attention(size, num_heads=2) if size else None,
+        stem=lambda channels, width: SmallStem(channels, width, nn.GELU),
+        activation=nn.GELU,
+    )
+    if name.endswith("no offsets"):
+        for layer in model.modules():
+            if isinstance(layer, LocalSelfAttention):
+                for offset in (layer.row, layer.column):
+                    nn.init.zeros_(offset).requires_grad_(False)
+    return model
+
+
+def _recorded(begin: str) -> dict[str, torch.Tensor]:
+    weights = load_file(RECORDED / "window_attention.safetensors")
+    return {k.removeprefix(begin): w for k, w in weights.items() if k.startswith(begin)}
+
+
+def recorded_photos() -> dict[str, torch.Tensor]:
+    """What is on it → a photo (14, 14) from 0 (ground) to 1, not trained on. Source: Fashion-MNIST."""
+    dtype = torch.get_default_dtype()
+    return {
+        name: photo.to(dtype) for name, photo in sorted(_recorded("photo/").items())
+    }
+
+
+def recorded_small(name: str) -> ResNet:
+    """Seed 0's network after training, in evaluation mode. Made by experiments/window_attention.py."""
+    model = small_resnet(name)
+    model.load_state_dict(_recorded(f"{name}/"))
+    return model.to(torch.get_default_dtype()).eval()

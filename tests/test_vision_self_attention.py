@@ -1,5 +1,6 @@
 """Self-attention between pixels: against dense computations, by its counts, and with bad input."""
 
+import json
 import math
 
 import pytest
@@ -8,14 +9,20 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from helpers.data import CLOTHES, fashion
 from helpers.resnet import ResNet, count_flops, count_parameters
 from helpers.vision_self_attention import (
+    RECORDED,
+    SMALL,
     VARIANTS,
     AttentionStem,
     LocalSelfAttention,
     NonLocal,
     attention_resnet,
     attention_stem,
+    recorded_photos,
+    recorded_small,
+    small_resnet,
     spatial_attention,
 )
 
@@ -379,3 +386,68 @@ def test_bad_maps_are_named(layer, x, message):
 def test_bad_sizes_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# ---- the small comparison -------------------------------------------------------------------------------------------
+
+RECORD = json.loads((RECORDED / "window_attention.json").read_text())
+
+
+def test_small_networks_differ_in_their_spatial_layers_alone():
+    sizes = {"convolution 3×3": 9 * 64, "attention 3×3": 3 * 64 + 3 * 8}
+    counts = {name: count_parameters(small_resnet(name)) for name in SMALL}
+    rest = {counts[name] - 2 * size for name, size in sizes.items()}
+    assert len(rest) == 1
+    assert counts["attention 5×5"] - counts["attention 3×3"] == 2 * 2 * 8
+    assert counts["attention 5×5"] - counts["attention 5×5, no offsets"] == 2 * 5 * 8
+    assert counts == {run["model"]: run["parameters"] for run in RECORD["runs"]}
+
+
+def test_no_offsets_stay_zero():
+    model = small_resnet("attention 5×5, no offsets")
+    model(torch.rand(2, 1, 14, 14)).sum().backward()
+    layer = model.stages[0][0].spatial
+    assert (layer.offsets() == 0).all() and layer.row.grad is None
+    assert not layer.row.requires_grad
+
+
+def test_the_record_has_the_same_budget_for_all():
+    seeds = {
+        name: sorted(r["seed"] for r in RECORD["runs"] if r["model"] == name)
+        for name in SMALL
+    }
+    assert all(each == seeds["attention 3×3"] for each in seeds.values())
+    assert len(seeds["attention 3×3"]) >= 3
+
+
+@pytest.mark.slow
+def test_recorded_weights_give_the_recorded_accuracy():
+    images, classes = (each[: RECORD["photos"]["test"]] for each in fashion()[2])
+    images = F.avg_pool2d(images[:, None].double(), 2)
+    for name in SMALL:
+        (recorded,) = (
+            r["accuracy"]
+            for r in RECORD["runs"]
+            if (r["model"], r["seed"]) == (name, 0)
+        )
+        model = recorded_small(name)
+        with torch.no_grad():
+            judged = torch.cat([model(b).argmax(1) for b in images.split(200)])
+        again = float((judged == classes).double().mean())
+        assert again == pytest.approx(recorded, abs=0.003), name
+
+
+def test_recorded_photos_are_recognised():
+    photos, model = recorded_photos(), recorded_small("attention 5×5")
+    assert all(
+        p.shape == (14, 14) and 0 <= p.min() < p.max() <= 1 for p in photos.values()
+    )
+    with torch.no_grad():
+        judged = model(torch.stack(list(photos.values()))[:, None]).argmax(1)
+    right = [CLOTHES[i] == name for i, name in zip(judged, photos, strict=True)]
+    assert sum(right) >= len(right) - 1
+
+
+def test_another_small_network_is_refused():
+    with pytest.raises(ValueError, match="name: got 'mlp', expected one of"):
+        small_resnet("mlp")

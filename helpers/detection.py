@@ -260,11 +260,8 @@ class GridDetector(nn.Module):
         height, width = _require_sides(images, self.channels)
         pairs = []
         for target in targets:
-            column, row = (
-                (target.boxes[:, :2] * target.boxes.new_tensor([width, height]))
-                .long()
-                .mT
-            )
+            scale = target.boxes.new_tensor([width, height])
+            column, row = (target.boxes[:, :2] * scale).long().T
             places = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
             pairs.append((places, torch.arange(len(places))))
         return pairs

@@ -264,6 +264,18 @@ def test_learned_gather_sees_as_far_as_the_mean(extent):
     assert not reached[True][[0, 2]].any()  # each channel by itself
 
 
+def test_learned_gather_written_out():
+    """Convolution, norm, activation, convolution, norm: no activation at the beginning, and none at the end."""
+    layer, x = GatherExcite(3, extent=4, learned=True).eval(), torch.randn(2, 3, 8, 8)
+    first, _, _, second, _ = layer.gather
+    halved = F.conv2d(x, first.weight, stride=2, padding=1, groups=3)
+    halved = (halved / (1 + 1e-5) ** 0.5).relu()  # fresh norms: mean 0, variance 1
+    gathered = F.conv2d(halved, second.weight, stride=2, padding=1, groups=3)
+    expected = (gathered / (1 + 1e-5) ** 0.5).sigmoid()
+    expected = expected.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    assert torch.allclose(layer.weights(x), expected, atol=1e-12)
+
+
 def test_neighbours_of_eca_by_loops():
     layer, x = EfficientChannelAttention(10, 5), torch.randn(2, 10, 4, 4)
     kernel, z = layer.neighbours.weight[0, 0], F.pad(x.mean(dim=(2, 3)), (2, 2))

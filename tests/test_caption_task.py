@@ -101,10 +101,11 @@ def test_every_other_batch_of_hard_is_soft(monkeypatch):
 
 
 def test_every_model_has_the_same_budget_and_three_seeds():
-    models = RECORD["models"]
-    for name in FILES:
-        seeds = [run["seed"] for run in models["runs"] if run["model"] == name]
-        assert sorted(seeds) == models["seeds"] and len(seeds) >= 3
+    for budget in ("models", "longer"):
+        setting = RECORD[budget]
+        for name in setting["models"] if budget == "longer" else FILES:
+            seeds = [run["seed"] for run in setting["runs"] if run["model"] == name]
+            assert sorted(seeds) == setting["seeds"] and len(seeds) >= 3
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -136,7 +136,7 @@ def test_pointing_by_hand():
         (lambda: score_captions([], [], NOUNS), "written: got 0 captions, expected 1"),
         (
             lambda: boxes_of(PAIR, captions(PAIR)[0], "verb", NOUNS),
-            "kind: got 'verb', expec",
+            "kind: got 'verb', expected",
         ),
     ],
 )

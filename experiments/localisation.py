@@ -30,7 +30,7 @@ from helpers.localisation import (
     wafer_maps,
 )
 from helpers.training import fit
-from helpers.visual_attention import grad_cam, pointing_accuracy, share_inside
+from helpers.visual_attention import pointing_accuracy, share_inside
 from helpers.wafers import KINDS
 
 SETTINGS = {
@@ -58,8 +58,7 @@ def scores(task: str, model, test, two) -> dict:
         "inside": share_inside(maps, test.regions).mean().item(),
     }
     if task == "scenes":
-        images = test.images[test.rows]
-        middle = grad_cam(model, images, "features.12", test.classes)
+        middle = maps_of(model, test, "features.12")
         found["grad_cam_middle"] = pointing_accuracy(middle, test.regions)
         missing = absent(test)
         found["absent"] = pointing_accuracy(maps_of(model, missing), missing.regions)

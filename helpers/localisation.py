@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from helpers.documents import AttentionPooling
 from helpers.scenes import load_tiles, make_scenes
 from helpers.validation import require_choice, require_shape
-from helpers.visual_attention import SmallCNN, class_activation_map
+from helpers.visual_attention import SmallCNN, class_activation_map, grad_cam
 from helpers.wafers import KINDS, as_images, draw_wafer, wafers
 
 RECORDED = files("helpers") / "recorded"  # what experiments/localisation.py wrote
@@ -187,18 +187,24 @@ def recorded_network(task: str) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def maps_of(model: nn.Module, questions: Questions) -> torch.Tensor:
-    """The map that answers each question, (M, h, w): the CAM of its class, or the attention, the same for all."""
+def maps_of(
+    model: nn.Module, questions: Questions, layer: str | None = None
+) -> torch.Tensor:
+    """The map that answers each question, (M, h, w): the CAM of its class, or the attention, the same for all.
+
+    layer: its name, for Grad-CAM at that layer instead.
+    """
     found = []
-    for part in torch.arange(len(questions.rows)).split(256):
+    for part in torch.arange(len(questions.rows)).split(64):
         images = questions.images[questions.rows[part]]
-        if isinstance(model, AttendingClassifier):
-            found.append(model.attention_map(images))
+        classes = questions.classes[part]
+        if layer is not None:
+            maps = grad_cam(model, images, layer, classes)
+        elif isinstance(model, AttendingClassifier):
+            maps = model.attention_map(images)
         else:
-            classes = questions.classes[part]
-            found.append(
-                class_activation_map(model, images, "features", "head", classes)
-            )
+            maps = class_activation_map(model, images, "features", "head", classes)
+        found.append(maps)
     return torch.cat(found)
 
 

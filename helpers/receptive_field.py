@@ -114,12 +114,14 @@ def effective_receptive_field(
     not (B, C, H, W), and a gradient that is 0 everywhere.
     Source: Luo et al. 2016, section 3.
     """
-    images = require_batch(images).detach().requires_grad_()
-    maps, _ = run_to_layer(network, images, layer, lambda output: output)
-    middle = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]  # (B, C)
-    (gradient,) = torch.autograd.grad(middle.sum(), images)
-    require_finite("gradient of the middle unit", gradient)
-    field = reduce(gradient.abs(), "b c y x -> y x", "sum")
+    field = torch.zeros(require_batch(images).shape[2:], dtype=images.dtype)
+    for image in images.detach():  # one by one: a gradient needs much memory
+        image = image[None].requires_grad_()
+        maps, _ = run_to_layer(network, image, layer, lambda output: output)
+        middle = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]  # (1, C)
+        (gradient,) = torch.autograd.grad(middle.sum(), image)
+        require_finite("gradient of the middle unit", gradient)
+        field += reduce(gradient.abs(), "1 c y x -> y x", "sum")
     if not field.any():
         raise ValueError(
             "network: got a gradient of 0 everywhere, expected a unit that some pixel changes"

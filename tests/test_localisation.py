@@ -21,7 +21,7 @@ from helpers.localisation import (
     small_network,
     wafer_maps,
 )
-from helpers.visual_attention import class_activation_map, pointing_accuracy
+from helpers.visual_attention import class_activation_map, grad_cam, pointing_accuracy
 from helpers.wafers import KINDS
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -133,6 +133,8 @@ def test_maps_are_those_of_the_asked_class_or_the_attention(scenes):
     image, k = scenes.images[scenes.rows[m]][None], scenes.classes[m]
     alone = class_activation_map(network, image, "features", "head", k)
     assert torch.allclose(maps[m], alone[0], atol=1e-12)
+    middle = maps_of(network, scenes, "features.12")
+    assert torch.allclose(middle[m], grad_cam(network, image, "features.12", k)[0])
     attending = small_network("wafers with attention").eval()
     two = wafer_maps(4, seed=1, patterns=2)
     maps = maps_of(attending, two)

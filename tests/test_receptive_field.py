@@ -230,7 +230,7 @@ FLAT = nn.Sequential(nn.Flatten(), nn.Linear(576, 2)).double()
             r"x: got shape \(4, 3, 16, 12\), expected \(B, 1",
         ),
         (lambda: FIELD_OF(ConvStack(1), IMAGES[0]), r"images: got shape \(3, 16, 12\)"),
-        (lambda: FIELD_OF(ConvStack(1), IMAGES), r"x: got shape \(4, 3, 16, 12\)"),
+        (lambda: FIELD_OF(ConvStack(1), IMAGES), r"x: got shape \(1, 3, 16, 12\)"),
         (lambda: FIELD_OF(FLAT, IMAGES), r"layer: got '', whose output is one of s"),
         (lambda: FIELD_OF(DEAD, IMAGES), "network: got a gradient of 0 every"),
         (lambda: spread(FIELD[0]), r"field: got shape \(4,\), expected \(H, W\)"),

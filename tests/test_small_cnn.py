@@ -59,9 +59,9 @@ def test_batches_are_the_same_for_all_kinds_and_losses_right():
 
 def test_predictions_in_parts_are_those_of_the_whole():
     model, x = build("CBAM", 0), photos(7)
-    model.train()
     with torch.no_grad():
         whole = model.eval()(x)
+    model.train()
     assert torch.allclose(predict(model, x), whole, atol=1e-6)
     assert not model.training
     y = whole.argmax(dim=1)

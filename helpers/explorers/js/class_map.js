@@ -129,7 +129,7 @@ async function render(context) {
     const share = (cells) => `${fixed((100 * cells.reduce((sum, yes) => sum + (yes ? 1 : 0), 0)) / CELLS, 1)} %`;
     const where = !marked ? "not marked" : region[best] ? "inside ✓" : "outside ✗", held = marked && positive ? `${fixed((100 * inside) / positive, 1)} %` : "–";
     write(titles[0], chosen.name);
-    write(titles[1], name);
+    write(titles[1], against ? `${name}, for and against` : name);
     write(numbers[0], fixed(chosen.scores[k], digits));
     write(numbers[1], where);
     write(numbers[2], held);

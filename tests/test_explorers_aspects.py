@@ -1,11 +1,5 @@
 """The explorer of aspects: the browser's model gives Python's numbers; what it refuses."""
 
-import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -22,7 +16,6 @@ from helpers.hotels import (
     split_words,
 )
 
-SOURCES = Path(__file__).parents[1] / "helpers" / "explorers" / "js"
 VOCABULARY = ["", "[UNK]", "bad", "bed", "good"]
 
 
@@ -33,43 +26,30 @@ def explorer(vocabulary=VOCABULARY, reviews=("good bed", "bad"), **more):
     return AspectExplorer(model, vocabulary, list(reviews), **given)
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory):
+@pytest.fixture
+def answers(in_node):
     """What the browser's code says to texts: the indices of the words; for each aspect weights and verdicts."""
-    folder = tmp_path_factory.mktemp("node")
-    node = shutil.which("node", path=str(Path(sys.executable).parent))
-    assert node, "no node: `make site-environment` installs it"
-    for name in ("field", "inflate", "parts", "wordpiece", "aspects"):
-        source = (SOURCES / f"{name}.js").read_text()
-        (folder / f"{name}.mjs").write_text(source.replace('.js";', '.mjs";'))
-    (folder / "run.mjs").write_text("""
-        import { readFileSync } from "node:fs";
-        import { splitWords } from "./wordpiece.mjs";
-        import { read, unpack, unpackWords } from "./aspects.mjs";
-        const { weights, scale, shape, words, texts } = JSON.parse(readFileSync(0, "utf8"));
+    program = """
+        import { splitWords } from "./wordpiece.js";
+        import { read, unpack, unpackWords } from "./aspects.js";
+        const { weights, scale, shape, words, texts } = given;
         const model = unpack(new DataView(Uint8Array.from(weights).buffer), scale, shape);
         const known = await unpackWords(Uint8Array.from(words));
-        console.log(JSON.stringify(texts.map((text) => {
+        answer(texts.map((text) => {
             const indices = splitWords(text).slice(0, 400).map((word) => known.get(word) ?? 1);
             const found = read(model, indices).map(({ weights, verdicts }) => [[...weights], [...verdicts]]);
             return { indices, aspects: found };
-        })));""")
+        }));"""
 
     def run(widget, texts):
-        asked = {
+        given = {
             "weights": list(widget._weights),
             "scale": widget._scale,
             "shape": widget._shape,
             "words": list(widget._words),
             "texts": texts,
         }
-        done = subprocess.run(
-            [node, folder / "run.mjs"],
-            input=json.dumps(asked).encode(),
-            capture_output=True,
-            check=True,
-        )
-        return json.loads(done.stdout)
+        return in_node(program, given)
 
     return run
 

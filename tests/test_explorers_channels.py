@@ -1,11 +1,5 @@
 """The explorers of channel attention: the browser's arithmetic is Python's; what they refuse."""
 
-import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,9 +7,6 @@ from torch.nn import functional as F
 
 from helpers.explorers import ChannelExplorer, PlaceExplorer
 from helpers.explorers.channels import PARTS
-
-SOURCES = Path(__file__).parents[1] / "helpers" / "explorers" / "js"
-
 
 RANDOM = np.random.default_rng(1)
 OWN, TYPICAL = RANDOM.uniform(size=(3, 8)), RANDOM.uniform(size=(4, 8))
@@ -58,34 +49,15 @@ def places(**changes):
     return PlaceExplorer(**given | {"maps": maps} | changes), maps
 
 
-@pytest.fixture(scope="module")
-def browser_says(tmp_path_factory):
+@pytest.fixture
+def browser_says(in_node):
     """Runs a piece of the explorers' JavaScript on JSON and returns what it gives."""
-    folder = tmp_path_factory.mktemp("node")
-    node = shutil.which("node", path=str(Path(sys.executable).parent))
-    assert node, "no node: `make site-environment` installs it"
-    for name in ("parts", "plot", "channels", "places"):
-        source = (SOURCES / f"{name}.js").read_text()
-        (folder / f"{name}.mjs").write_text(source.replace('.js";', '.mjs";'))
-
-    def run(code, **given):
-        (folder / "run.mjs").write_text(f"""
-            import {{ readFileSync }} from "node:fs";
-            import * as channels from "./channels.mjs";
-            import * as places from "./places.mjs";
-            import {{ softmax }} from "./parts.mjs";
-            const given = JSON.parse(readFileSync(0, "utf8"));
-            const view = (bytes) => new DataView(Uint8Array.from(bytes).buffer);
-            {code}""")
-        done = subprocess.run(
-            [node, folder / "run.mjs"],
-            input=json.dumps(given).encode(),
-            capture_output=True,
-            check=True,
-        )
-        return json.loads(done.stdout)
-
-    return run
+    imports = """
+        import * as channels from "./channels.js";
+        import * as places from "./places.js";
+        import { softmax } from "./parts.js";
+        const view = (bytes) => new DataView(Uint8Array.from(bytes).buffer);"""
+    return lambda code, **given: in_node(imports + code, given)
 
 
 SETTINGS = [

@@ -1,11 +1,6 @@
 """The explorers of detector and attention-guided network: what they store and refuse, and the browser's sums."""
 
-import json
-import shutil
-import subprocess
-import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +15,6 @@ from helpers.explorers import (
 )
 from helpers.guided import fit_of
 
-SOURCES = Path(__file__).parents[1] / "helpers" / "explorers" / "js"
 RANDOM = np.random.default_rng(0)
 
 
@@ -69,31 +63,15 @@ def guide(scenes=None, **more):
     return GuidedExplorer(**(given | more))
 
 
-@pytest.fixture(scope="module")
-def browser_says(tmp_path_factory):
+@pytest.fixture
+def browser_says(in_node):
     """Calls an exported function of one of the explorers' sources with each list of arguments."""
-    folder = tmp_path_factory.mktemp("node")
-    node = shutil.which("node", path=str(Path(sys.executable).parent))
-    assert node, "no node: `make site-environment` installs it"
-    for name in ("parts", "inflate", "detection", "guided"):
-        source = (SOURCES / f"{name}.js").read_text()
-        (folder / f"{name}.mjs").write_text(source.replace('.js";', '.mjs";'))
-    (folder / "run.mjs").write_text("""
-        import { readFileSync } from "node:fs";
-        const { module, name, calls } = JSON.parse(readFileSync(0, "utf8"));
-        const { [name]: call } = await import(`./${module}.mjs`);
-        const plain = (_, x) => (ArrayBuffer.isView(x) ? [...x] : x);
-        console.log(JSON.stringify(calls.map((given) => call(...given)), plain));""")
+    program = """
+        const { [given.name]: call } = await import(`./${given.module}.js`);
+        answer(given.calls.map((each) => call(...each)));"""
 
     def run(module, name, calls):
-        given = json.dumps({"module": module, "name": name, "calls": calls})
-        done = subprocess.run(
-            [node, folder / "run.mjs"],
-            input=given.encode(),
-            capture_output=True,
-            check=True,
-        )
-        return json.loads(done.stdout)
+        return in_node(program, {"module": module, "name": name, "calls": calls})
 
     return run
 

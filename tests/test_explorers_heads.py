@@ -1,11 +1,6 @@
 """The explorer of attention where maps have layers and heads: what it stores, and what it refuses."""
 
-import json
-import shutil
-import subprocess
-import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +9,6 @@ import torch
 from helpers.exercises.bert import rollout
 from helpers.explorers import AttentionExplorer, AttentionMap
 
-SOURCES = Path(__file__).parents[1] / "helpers" / "explorers" / "js"
 RANDOM = np.random.default_rng(0)
 TOKENS = ["[CLS]", "it", "is", "[SEP]"]
 
@@ -36,33 +30,20 @@ def explorer(**more):
     )
 
 
-@pytest.fixture(scope="module")
-def fused(tmp_path_factory):
+@pytest.fixture
+def fused(in_node):
     """What the browser's code makes of stored bytes, by layer, head and fusion."""
-    folder = tmp_path_factory.mktemp("node")
-    node = shutil.which("node", path=str(Path(sys.executable).parent))
-    assert node, "no node: `make site-environment` installs it"
-    for name in ("parts", "attention"):
-        source = (SOURCES / f"{name}.js").read_text()
-        (folder / f"{name}.mjs").write_text(source.replace('.js";', '.mjs";'))
-    (folder / "run.mjs").write_text("""
-        import { readFileSync } from "node:fs";
-        import { fromLevels, fuse } from "./attention.mjs";
-        const { levels, shape: [layers, heads, queries, keys], asked } = JSON.parse(readFileSync(0, "utf8"));
+    program = """
+        import { fromLevels, fuse } from "./attention.js";
+        const { levels, shape: [layers, heads, queries, keys], asked } = given;
         const weights = fromLevels(Uint8Array.from(levels), keys);
-        console.log(JSON.stringify(asked.map(([layer, head, fusion]) =>
-            [...fuse(weights, [layers, heads], queries * keys, keys, layer, head, fusion)])));""")
+        answer(asked.map(([layer, head, fusion]) =>
+            fuse(weights, [layers, heads], queries * keys, keys, layer, head, fusion)));"""
 
     def run(widget, shape, asked):
         levels = list(zlib.decompress(widget._levels))
-        given = json.dumps({"levels": levels, "shape": shape, "asked": asked})
-        done = subprocess.run(
-            [node, folder / "run.mjs"],
-            input=given.encode(),
-            capture_output=True,
-            check=True,
-        )
-        return np.reshape(json.loads(done.stdout), (len(asked), *shape[2:]))
+        given = {"levels": levels, "shape": shape, "asked": asked}
+        return np.reshape(in_node(program, given), (len(asked), *shape[2:]))
 
     return run
 

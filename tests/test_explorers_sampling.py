@@ -1,11 +1,5 @@
 """The explorer of the choice of the next token: the browser keeps what Python keeps; what it refuses."""
 
-import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,25 +8,13 @@ from helpers.explorers import SamplingExplorer
 from helpers.explorers.sampling import STEP
 from helpers.generation import next_probabilities
 
-SOURCES = Path(__file__).parents[1] / "helpers" / "explorers" / "js"
-
 
 def explorer(text="aba", **more):
     logits = np.random.default_rng(0).normal(size=(len(text), 3))
     return SamplingExplorer({"one": (text, logits)}, list("ab "), **more)
 
 
-def test_the_browser_keeps_what_python_keeps(tmp_path):
-    node = shutil.which("node", path=str(Path(sys.executable).parent))
-    assert node, "no node: `make site-environment` installs it"
-    for name in ("parts", "sampling"):
-        source = (SOURCES / f"{name}.js").read_text()
-        (tmp_path / f"{name}.mjs").write_text(source.replace('.js";', '.mjs";'))
-    (tmp_path / "run.mjs").write_text("""
-        import { readFileSync } from "node:fs";
-        import { choose, chosen } from "./sampling.mjs";
-        const asked = JSON.parse(readFileSync(0, "utf8"));
-        console.log(JSON.stringify(asked.map((each) => [...chosen(choose(...each))])));""")
+def test_the_browser_keeps_what_python_keeps(in_node):
     random = np.random.default_rng(0)
     asked = [
         (random.normal(scale=3, size=20).round(3).tolist(), tau, k, top_p)
@@ -42,13 +24,11 @@ def test_the_browser_keeps_what_python_keeps(tmp_path):
         for _ in range(5)
     ]
     asked.append(([1.0, 1.0, 1.0, 0.0], 1.0, 2, 1))  # of equals, the first
-    done = subprocess.run(
-        [node, tmp_path / "run.mjs"],
-        input=json.dumps(asked).encode(),
-        capture_output=True,
-        check=True,
-    )
-    for (logits, *choice), shown in zip(asked, json.loads(done.stdout), strict=True):
+    program = """
+        import { choose, chosen } from "./sampling.js";
+        answer(given.map((each) => [...chosen(choose(...each))]));"""
+    answered = in_node(program, asked)
+    for (logits, *choice), shown in zip(asked, answered, strict=True):
         expected = next_probabilities(
             torch.tensor(logits, dtype=torch.float64), *choice
         )

@@ -1,12 +1,7 @@
 """The explorers of tokens and of analogies: what they store and refuse; the browser's arithmetic against Python's."""
 
-import json
-import shutil
-import subprocess
-import sys
 import zlib
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +15,6 @@ from helpers.explorers.analogy import quantised
 from helpers.explorers.tokens import packed
 from helpers.tokens import BPE, WordPiece, split_words
 
-SOURCES = Path(__file__).parents[1] / "helpers" / "explorers" / "js"
 PIECES = ["[UNK]", "a", "##a", "ab", "##b", "abc", "un", "##heard", "中", "😀", "é"]
 RANDOM = np.random.default_rng(0)
 NAMES = [f"word{chr(97 + i)}" for i in range(12)]
@@ -37,35 +31,14 @@ def analogies(**more):
     )
 
 
-@pytest.fixture(scope="module")
-def in_node(tmp_path_factory):
-    """Run an expression of JavaScript with the functions of both explorers at hand, and `given`; its value."""
-    folder = tmp_path_factory.mktemp("node")
-    node = shutil.which("node", path=str(Path(sys.executable).parent))
-    assert node, "no node: `make site-environment` installs it"
-    for name in ("field", "inflate", "parts", "plot", "wordpiece", "analogy"):
-        source = (SOURCES / f"{name}.js").read_text()
-        (folder / f"{name}.mjs").write_text(source.replace('.js";', '.mjs";'))
-    program = """
-        import { readFileSync } from "node:fs";
-        import * as tokens from "./wordpiece.mjs";
-        import * as analogy from "./analogy.mjs";
-        const { expression, given } = JSON.parse(readFileSync(0, "utf8"));
-        const run = new Function("tokens", "analogy", "given", `return ${expression}`);
-        console.log(JSON.stringify(run(tokens, analogy, given)));"""
-    (folder / "run.mjs").write_text(program)
-
-    def run(expression, given):
-        asked = json.dumps({"expression": expression, "given": given})
-        done = subprocess.run(
-            [node, folder / "run.mjs"],
-            input=asked.encode(),
-            capture_output=True,
-            check=True,
-        )
-        return json.loads(done.stdout)
-
-    return run
+@pytest.fixture
+def value_of(in_node):
+    """The value of an expression of JavaScript with the functions of both explorers at hand, and `given`."""
+    imports = """
+        import * as tokens from "./wordpiece.js";
+        import * as analogy from "./analogy.js";
+        """
+    return lambda code, given: in_node(f"{imports}answer({code});", given)
 
 
 # --- tokens ---------------------------------------------------------------------------------------------------
@@ -84,8 +57,8 @@ def front_coded(pieces):
     return zlib.decompress(packed(pieces)).decode()
 
 
-def test_the_vocabulary_arrives_whole(in_node):
-    got = in_node("[...tokens.frontDecoded(given)]", front_coded(PIECES))
+def test_the_vocabulary_arrives_whole(value_of):
+    got = value_of("[...tokens.frontDecoded(given)]", front_coded(PIECES))
     assert got == sorted(PIECES)
 
 
@@ -101,18 +74,18 @@ TEXTS = st.lists(st.text(LETTERS + OTHERS, max_size=30), min_size=150, max_size=
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(TEXTS)
-def test_odd_strings_give_pythons_pieces(in_node, texts):
+def test_odd_strings_give_pythons_pieces(value_of, texts):
     ours = WordPiece([*PIECES, *"-.,$+#!?5ßσלe", *(f"##{c}" for c in "eißσl文ל")])
-    got = in_node(CUT, {"packed": front_coded(ours.pieces), "texts": texts})
+    got = value_of(CUT, {"packed": front_coded(ours.pieces), "texts": texts})
     assert got == [ours.tokenize(text) for text in texts]
 
 
 @pytest.mark.slow
-def test_a_book_and_chosen_strings_give_pythons_pieces(in_node):
+def test_a_book_and_chosen_strings_give_pythons_pieces(value_of):
     ours = WordPiece(wordpiece_vocabulary())
     texts = book_text("chesterton-thursday").split("\n")
     texts += ["", "a" * 100, "a" * 101, "unheard " * 10_000, "cafe\u0301 שלום 你好 😀"]
-    got = in_node(CUT, {"packed": front_coded(ours.pieces), "texts": texts})
+    got = value_of(CUT, {"packed": front_coded(ours.pieces), "texts": texts})
     assert got == [ours.tokenize(text) for text in texts]
 
 
@@ -131,18 +104,18 @@ WORD = st.text("abcdef中😀", min_size=1, max_size=6)
         max_size=40,
     )
 )
-def test_merges_are_pythons(in_node, cases):
+def test_merges_are_pythons(value_of, cases):
     for (words, most), (merges, cuts) in zip(
-        cases, in_node(MERGES, cases), strict=True
+        cases, value_of(MERGES, cases), strict=True
     ):
         learned = BPE.learn(Counter(words), most)
         assert [tuple(pair) for pair in merges] == learned.merges
         assert cuts == [learned.cut(word) for word in words]
 
 
-def test_merges_of_a_page(in_node):
+def test_merges_of_a_page(value_of):
     words = split_words(book_text("carroll-alice")[:4000])
-    merges, cuts = in_node(MERGES, [[words, 60]])[0]
+    merges, cuts = value_of(MERGES, [[words, 60]])[0]
     learned = BPE.learn(Counter(words), 60)
     assert [tuple(pair) for pair in merges] == learned.merges and len(merges) == 60
     assert cuts == [learned.cut(word) for word in words]
@@ -182,23 +155,23 @@ NEAREST = """(() => {
 })()"""
 
 
-def test_the_nearest_words_are_pythons(in_node):
+def test_the_nearest_words_are_pythons(value_of):
     vectors = RANDOM.normal(size=(60, 20))
     whole = quantised(vectors)
     words = [f"w{i}" for i in range(60)]
     ours = WordVectors(words, whole)
     asked = [[*map(int, RANDOM.permutation(60)[:3]), bool(i % 2)] for i in range(20)]
     given = {"vectors": list(whole.tobytes()), "count": 60, "questions": asked}
-    for (a, b, c, exclude), found in zip(asked, in_node(NEAREST, given), strict=True):
+    for (a, b, c, exclude), found in zip(asked, value_of(NEAREST, given), strict=True):
         expected = ours.analogy(words[a], words[b], words[c], 8, exclude)
         assert [words[near["word"]] for near in found] == [word for word, _ in expected]
         cosines = [cosine for _, cosine in expected]
         assert np.allclose([near["cosine"] for near in found], cosines)
 
 
-def test_the_map_is_that_of_a_singular_value_decomposition(in_node):
+def test_the_map_is_that_of_a_singular_value_decomposition(value_of):
     points = RANDOM.normal(size=(9, 20)) * np.linspace(1, 4, 20)
-    got = in_node("analogy.principal(given)", points.tolist())
+    got = value_of("analogy.principal(given)", points.tolist())
     centred = points - points.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
     places, expected = np.array(got["places"]), u[:, :2] * s[:2]

@@ -66,7 +66,9 @@ def fit(
             optimizer.step()
             schedule.step()
             history.loss.append(loss.item())
-            bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
+            bar.set_postfix(
+                loss=f"{history.loss[-1]:.3f}", refresh=False
+            )  # as often as tqdm sees fit
             if validate and (step + 1) % every == 0:
                 model.eval()
                 history.validation[step + 1] = validate()

@@ -108,3 +108,10 @@ def test_one_of_several_models_in_a_file(tmp_path):
     assert all(map(torch.equal, loaded.parameters(), models["one"].parameters()))
     with pytest.raises(RuntimeError, match="Missing key"):
         load_part(nn.Linear(2, 1), tmp_path / "both.safetensors", "two")
+
+
+def test_the_progress_bar_is_not_drawn_at_every_step(capsys):
+    """A cell that prints thousands of times outruns those who read what the kernel says."""
+    fit(*problem(), 1000, 0.01)
+    drawn = capsys.readouterr().err.count("\r")
+    assert 0 < drawn < 300

@@ -320,5 +320,5 @@ def _webp(image: np.ndarray, longest: int = 300) -> bytes:
     """Encode a photograph, at most `longest` pixels wide or high, as WebP."""
     picture, stream = Image.fromarray(image), io.BytesIO()
     picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    picture.save(stream, "WEBP", quality=75, method=6)
+    picture.save(stream, "WEBP", quality=60, method=6)
     return stream.getvalue()

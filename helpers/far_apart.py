@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.data import digits
 from helpers.resnet import require_images
+from helpers.training import read_part
 from helpers.validation import require_choice
 from helpers.vision_self_attention import NonLocal
 
@@ -185,10 +185,9 @@ def recorded_comparer(way: str | None = None) -> Comparer | nn.Sequential:
 
     Made by experiments/far_apart.py.
     """
-    weights = load_file(RECORDED / "far_apart.safetensors")
     model = tile_reader() if way is None else Comparer(way, tile_reader())
     begin = f"{way or 'reader'}/"
-    own = {k.removeprefix(begin): w for k, w in weights.items() if k.startswith(begin)}
+    own = read_part(RECORDED / "far_apart.safetensors", begin)
     if not own:
         raise ValueError(
             f"way: got {way!r}, expected 'non-local', 'hidden layer' or None"

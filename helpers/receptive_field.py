@@ -8,12 +8,12 @@ from importlib.resources import files
 
 import torch
 from einops import rearrange, reduce
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.data import digits
 from helpers.resnet import require_maps
+from helpers.training import read_part
 from helpers.validation import require_choice, require_finite, require_shape
 from helpers.visual_attention import require_batch, run_to_layer
 
@@ -252,11 +252,7 @@ def measured_field(model: PixelClassifier) -> torch.Tensor:
 
 def recorded_classifier(num_layers: int) -> PixelClassifier:
     """The trained one of seed 0, as experiments/receptive_field.py left it: 5, 10, 20 or 40 layers."""
-    weights = load_file(RECORDED / "receptive_field.safetensors")
-    prefix = f"{num_layers}."
-    own = {
-        k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)
-    }
+    own = read_part(RECORDED / "receptive_field.safetensors", f"{num_layers}.")
     if not own:
         raise ValueError(f"num_layers: got {num_layers}, expected 5, 10, 20 or 40")
     model = PixelClassifier(num_layers)

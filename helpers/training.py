@@ -66,9 +66,8 @@ def fit(
             optimizer.step()
             schedule.step()
             history.loss.append(loss.item())
-            bar.set_postfix(
-                loss=f"{history.loss[-1]:.3f}", refresh=False
-            )  # as often as tqdm sees fit
+            # To draw at every step would outrun those who read what the kernel prints.
+            bar.set_postfix(loss=f"{history.loss[-1]:.3f}", refresh=False)
             if validate and (step + 1) % every == 0:
                 model.eval()
                 history.validation[step + 1] = validate()
@@ -89,13 +88,16 @@ def fit(
     return history
 
 
+def read_part(file, begin: str) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file whose names begin so, by the rest of their names."""
+    weights = load_file(file)
+    return {k.removeprefix(begin): w for k, w in weights.items() if k.startswith(begin)}
+
+
 def load_part(model: nn.Module, file, part: str) -> nn.Module:
     """The model with the weights that a safetensors file holds under "part/", ready to be evaluated.
 
     For files with several models. Raises RuntimeError, as torch does, if they are not the model's.
     """
-    weights, prefix = load_file(file), f"{part}/"
-    model.load_state_dict(
-        {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
-    )
+    model.load_state_dict(read_part(file, f"{part}/"))
     return model.eval()

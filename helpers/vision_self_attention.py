@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 from einops import einsum, rearrange
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.resnet import ResNet, SmallStem, require_maps, resnet
+from helpers.training import read_part
 from helpers.validation import require_choice
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -347,8 +347,7 @@ def small_resnet(name: str, seed: int = 0) -> ResNet:
 
 
 def _recorded(begin: str) -> dict[str, torch.Tensor]:
-    weights = load_file(RECORDED / "window_attention.safetensors")
-    return {k.removeprefix(begin): w for k, w in weights.items() if k.startswith(begin)}
+    return read_part(RECORDED / "window_attention.safetensors", begin)
 
 
 def recorded_photos() -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
 
-from . import katex_server
+from . import icons, katex_server
 from .outputs import Explorer, PlotlyFigure, say_once
 
 VENDORED = {
@@ -40,6 +40,12 @@ def empty_font_awesome(app: Sphinx, error: Exception | None) -> None:
             path.write_text("")
 
 
+def few_icons(app: Sphinx, error: Exception | None) -> None:
+    """Leave in the icons' font those that the site shows."""
+    if not error and app.builder.format == "html":
+        icons.keep_icons(Path(app.outdir))
+
+
 def repair_names(
     app: Sphinx, page: str, template: str, context: dict, doctree: object
 ) -> None:
@@ -67,4 +73,5 @@ def setup(app: Sphinx) -> dict:
     app.connect("build-finished", copy_vendored)
     app.connect("build-finished", empty_font_awesome)
     app.connect("build-finished", say_code_once)
+    app.connect("build-finished", few_icons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

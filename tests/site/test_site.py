@@ -9,7 +9,9 @@ import build
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from fontTools.ttLib import TTFont
 from reading import SIZES, count_bytes, scroll_through, sideways, violations
+from site_extension import icons
 
 CONFIG = yaml.safe_load((build.ROOT / "_config.yml").read_text())
 CONTENTS = yaml.safe_load((build.ROOT / "_toc.yml").read_text())
@@ -61,6 +63,18 @@ def test_page_is_light(page, path):
     sizes = count_bytes(page)
     page.goto(f"/{path}", wait_until="networkidle")
     assert 0 < sum(sizes) / 1000 <= MOST_KB
+
+
+@every_page
+def test_icons_are_in_their_font(site, page, path):
+    page.goto(f"/{path}")
+    drawn = page.evaluate("""() => [...document.querySelectorAll("*")]
+        .flatMap((element) => ["::before", "::after"].map((part) => getComputedStyle(element, part)))
+        .filter((style) => /Awesome 6 Free/.test(style.fontFamily))
+        .flatMap((style) => style.content.match(/[\\ue000-\\uf8ff]/g) ?? [])
+        .map((icon) => icon.codePointAt(0))""")
+    assert set(drawn)
+    assert set(drawn) <= set(TTFont(site / icons.FONT).getBestCmap())
 
 
 @pytest.mark.parametrize("path", [f"{chapter}.html" for chapter in CHAPTERS])

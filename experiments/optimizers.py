@@ -14,15 +14,14 @@ import json
 import platform
 import time
 from importlib import metadata
-from importlib.resources import files
 
 import torch
 from safetensors.torch import save_file
 
 from helpers.data import digits
 from helpers.gradients import MLP, OPTIMIZERS, train
+from helpers.training import RECORDED
 
-RECORDED = files("helpers") / "recorded"
 SIZES, EPOCHS = [64, 32, 10], 30
 GRIDS = {
     "SGD": [0.05, 0.1, 0.2, 0.5, 1, 2, 5],

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from itertools import cycle
 
 import torch
@@ -25,9 +24,9 @@ from helpers.scenes import (
     plural,
     vocabulary,
 )
+from helpers.training import RECORDED
 from helpers.validation import require_choice
 
-RECORDED = files("helpers") / "recorded"  # what experiments/captioning.py wrote
 NOUNS = tuple("0123456789")
 WORDS = vocabulary(NOUNS)
 PENALTY = 0.1  # λ of the models with the doubly stochastic penalty

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from importlib.resources import files
 
 import numpy as np
 import torch
@@ -11,9 +10,9 @@ from torch import nn
 
 from helpers.data import Vocabulary
 from helpers.lstm import LSTM
+from helpers.training import RECORDED
 from helpers.validation import require_shape
 
-RECORDED = files("helpers") / "recorded"  # what experiments/cells.py wrote
 HIDDEN_SIZE = 64
 QUOTATION, LINE, CAPITAL = "inside a quotation", "place in the line", "capital letter"
 FEATURES = (QUOTATION, LINE, CAPITAL)

@@ -3,7 +3,6 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 
 import numpy as np
 import torch
@@ -12,9 +11,9 @@ from torch import nn
 
 from helpers.data import Vocabulary, book_text, split_text
 from helpers.rnn import TokenRNN
+from helpers.training import RECORDED
 from helpers.validation import require_shape
 
-RECORDED = files("helpers") / "recorded"  # what experiments/char_rnn.py wrote
 HIDDEN_SIZE = 128  # of the recorded model
 
 

@@ -1,18 +1,13 @@
 """Filling gaps in speech, chapter 07b: frames got lost on the way, and a small network guesses them from its window."""
 
-from importlib.resources import files
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.beyond_text import WindowedSelfAttention
 from helpers.data import speech
-from helpers.training import load_part
+from helpers.training import RECORDED, load_part
 
-RECORDED = (
-    files("helpers") / "recorded"
-)  # what experiments/efficient_attention.py wrote
 BANDS, TRAINED, CROP = 24, 800, 100  # numbers a frame; frames to train on, in a crop
 LEFT, LAYERS = 10, 2
 LOOKAHEADS = (0, 2, 5, 10)  # frames to the right that a layer sees

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from helpers.resnet import require_images
 from helpers.scenes import Scene, Tiles, load_tiles, make_scenes
+from helpers.training import RECORDED
 from helpers.transformer import (
     TransformerDecoder,
     TransformerEncoder,
@@ -498,7 +499,6 @@ def mean_average_precision(
 # The task, and what was trained on it
 # ---------------------------------------------------------------------------------------------------------------------
 
-RECORDED = Path(__file__).parent / "recorded"
 CLASSES = 5  # the digits 0 to 4
 MODELS = {
     "DETR": lambda: DETR(CLASSES, num_queries=8),

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,9 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.data import book_text
+from helpers.training import RECORDED
 from helpers.validation import require_choice, require_finite, require_shape
-
-RECORDED = Path(__file__).parent / "recorded"
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Word2Vec. Source: Mikolov et al. 2013b, "Distributed Representations of Words and Phrases".

@@ -6,7 +6,6 @@ Shapes: B pictures (B, 1, 48, 48), a grid of 6 × 6 tiles of 8 × 8 pixels; maps
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,12 +14,11 @@ from torch.nn import functional as F
 
 from helpers.data import digits
 from helpers.resnet import require_images
-from helpers.training import read_part
+from helpers.training import RECORDED, read_part
 from helpers.validation import require_choice
 from helpers.vision_self_attention import NonLocal
 
 GRID, TILE, APART = 6, 8, 4
-RECORDED = Path(__file__).parent / "recorded"
 
 
 class Pictures(NamedTuple):

@@ -4,7 +4,6 @@ Shapes throughout: B sequences in a batch, T steps, V tokens in the vocabulary, 
 """
 
 from collections.abc import Sequence
-from importlib.resources import files
 
 import torch
 from safetensors.torch import load_file
@@ -12,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.data import Vocabulary
+from helpers.training import RECORDED
 from helpers.transformer import (
     KeyValueCache,
     LearnedPositions,
@@ -181,8 +181,6 @@ def mean_loss(model, tokens, stride=None) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 # The model of the chapter
 # ---------------------------------------------------------------------------------------------------------------------
-
-RECORDED = files("helpers") / "recorded"  # what experiments/generation.py wrote
 
 
 def writer(vocabulary: Vocabulary, seed: int) -> DecoderOnly:

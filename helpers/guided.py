@@ -7,7 +7,6 @@ branch decides from what both found. Shapes: B images (B, C, H, W), features (B,
 import json
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 
 from helpers.resnet import require_images, require_maps
 from helpers.scenes import load_tiles, make_scenes
+from helpers.training import RECORDED
 from helpers.validation import require_choice, require_finite, require_shape
 
 BRANCHES = ["global", "local", "fusion"]
@@ -170,7 +170,6 @@ class GuidedNetwork(nn.Module):
 # The task, and what was trained on it
 # ---------------------------------------------------------------------------------------------------------------------
 
-RECORDED = Path(__file__).parent / "recorded"
 WEIGHTS = RECORDED / "guided.safetensors"
 THRESHOLD = 0.7  # the paper's; of 0.1 to 0.9 also what fits the training scenes best
 

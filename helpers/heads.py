@@ -16,8 +16,6 @@ from helpers.bert import PretrainedEncoder
 from helpers.data import BOOKS, book_text
 from helpers.validation import require_shape
 
-RECORDED = files("helpers") / "recorded"  # what experiments/pretrained.py wrote
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Statistics
 # ---------------------------------------------------------------------------------------------------------------------

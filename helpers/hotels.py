@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from helpers.documents import PAD, AspectClassifier
 from helpers.reviews import without_top
 from helpers.tokens import split_words
+from helpers.training import RECORDED
 
-RECORDED = files("helpers") / "recorded"  # what experiments/aspects.py wrote
 ASPECTS = ("location", "cleanliness", "service")
 VERDICTS = ("bad", "not mentioned", "good")
 UNKNOWN = "[UNK]"

@@ -4,7 +4,6 @@ Shapes: N images, M questions ("where is the 7 of scene 12?"), maps (M, h, w), r
 """
 
 from dataclasses import dataclass, replace
-from importlib.resources import files
 
 import numpy as np
 import torch
@@ -15,11 +14,11 @@ from torch.nn import functional as F
 
 from helpers.documents import AttentionPooling
 from helpers.scenes import load_tiles, make_scenes
+from helpers.training import RECORDED
 from helpers.validation import require_choice, require_shape
 from helpers.visual_attention import SmallCNN, class_activation_map, grad_cam
 from helpers.wafers import KINDS, as_images, draw_wafer, wafers
 
-RECORDED = files("helpers") / "recorded"  # what experiments/localisation.py wrote
 SCENE_SIZE = 56
 
 

@@ -4,7 +4,6 @@ In the spirit of the Long Range Arena (Tay et al. 2021), made so small that one 
 """
 
 from collections.abc import Callable
-from importlib.resources import files
 
 import torch
 from einops import rearrange
@@ -12,12 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.beyond_text import LowRankAttention, linear_attention, pattern_mask
-from helpers.training import load_part
+from helpers.training import RECORDED, load_part
 from helpers.validation import require_choice
 
-RECORDED = (
-    files("helpers") / "recorded"
-)  # what experiments/efficient_attention.py wrote
 LENGTH, WIDTH, RANK = 64, 8, 8
 NAMES, VALUES, PAIRS = 16, 8, 8
 DISTANCES = ((1, 8), (9, 16), (17, 32), (33, 63))  # how far off the pair stands

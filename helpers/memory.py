@@ -1,17 +1,15 @@
 """The memory tests of chapter 04: something is shown once, and asked for much later. Two tasks, six memories."""
 
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 
 import torch
 from torch import nn
 
 from helpers.lstm import GRU, LSTM
 from helpers.rnn import RNN
-from helpers.training import load_part
+from helpers.training import RECORDED, load_part
 from helpers.validation import require_choice
 
-RECORDED = files("helpers") / "recorded"  # what experiments/long_memory.py wrote
 SYMBOLS = 8
 
 

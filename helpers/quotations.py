@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from itertools import pairwise
 
 import torch
@@ -11,9 +10,9 @@ from torch import nn
 
 from helpers.data import Vocabulary, book_text
 from helpers.rnn import TokenRNN, WindowMLP
+from helpers.training import RECORDED
 from helpers.validation import require_choice, require_shape
 
-RECORDED = files("helpers") / "recorded"  # what experiments/quotations.py wrote
 OPENS, CLOSES = "“", "”"
 
 

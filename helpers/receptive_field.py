@@ -4,7 +4,6 @@ Shapes: B images in a batch, maps (B, C, H, W) with C channels. A field is (H, W
 """
 
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 
 import torch
 from einops import rearrange, reduce
@@ -13,11 +12,9 @@ from torch.nn import functional as F
 
 from helpers.data import digits
 from helpers.resnet import require_maps
-from helpers.training import read_part
+from helpers.training import RECORDED, read_part
 from helpers.validation import require_choice, require_finite, require_shape
 from helpers.visual_attention import require_batch, run_to_layer
-
-RECORDED = files("helpers") / "recorded"  # what experiments/receptive_field.py wrote
 
 
 def theoretical_receptive_field(

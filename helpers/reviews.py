@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 
 import torch
 from safetensors.torch import load_file
@@ -16,9 +15,9 @@ from torch import nn
 from helpers.data import fetch
 from helpers.documents import HAN, PAD, BiRNN, CharCNN, TextCNN
 from helpers.tokens import split_words
+from helpers.training import RECORDED
 from helpers.validation import require_choice
 
-RECORDED = files("helpers") / "recorded"  # what experiments/documents.py wrote
 WORDS = 100  # of each review; the rest is left out
 SENTENCES, SENTENCE_WORDS = 12, 30  # a longer sentence is cut in two
 CHARACTERS = 540

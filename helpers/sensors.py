@@ -5,16 +5,14 @@ Simulated, not measured: four sensors, one reading every ten seconds, of a tank 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 import torch
 from torch import nn
 
 from helpers.lstm import LSTM
-from helpers.training import load_part
+from helpers.training import RECORDED, load_part
 
-RECORDED = files("helpers") / "recorded"  # what experiments/anomalies.py wrote
 SENSORS = ("flow, l/min", "pressure, bar", "heater, A", "temperature, °C")
 NORMAL, RECOVERING = 0, -1
 FAULTS = ("leak", "stuck", "lazy thermostat", "slow pump")  # kinds 1, 2, 3, 4

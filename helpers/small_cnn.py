@@ -6,7 +6,6 @@ Shapes: B photos (B, 28, 28) with pixels from 0 to 1; maps (B, 16, 14, 14), (B, 
 import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from einops import rearrange, reduce
@@ -22,9 +21,9 @@ from helpers.channel_attention import (
 )
 from helpers.data import CLOTHES
 from helpers.resnet import convolution, require_images
+from helpers.training import RECORDED
 from helpers.validation import require_choice
 
-RECORDED = Path(__file__).parent / "recorded"
 WIDTHS, STRIDES = (16, 32, 64), (2, 1, 2)
 
 KINDS: dict[str, Callable[[int], nn.Module]] = {

@@ -4,11 +4,14 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
+
+RECORDED = Path(__file__).parent / "recorded"  # what the scripts in experiments/ wrote
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import pairwise
 
 import torch
@@ -11,10 +10,8 @@ from torch import nn
 
 from helpers.data import NumberPair, Vocabulary, true_alignment
 from helpers.seq2seq import Encoder, Seq2Seq
+from helpers.training import RECORDED
 from helpers.validation import require_choice
-
-RECORDED = files("helpers") / "recorded"  # what the scripts in experiments/ wrote
-
 
 RECORDED_MODELS = {
     "no attention": "translation_no_attention",

@@ -4,7 +4,6 @@ Shapes: B images, C channels, H × W pixels, h heads of d = C / h numbers each, 
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from einops import einsum, rearrange
@@ -12,10 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.resnet import ResNet, SmallStem, require_maps, resnet
-from helpers.training import read_part
+from helpers.training import RECORDED, read_part
 from helpers.validation import require_choice
-
-RECORDED = Path(__file__).parent / "recorded"
 
 
 def _require_positive(**sizes: int) -> None:

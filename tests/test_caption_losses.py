@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 import torch
+from test_captioning import tiny
 from torch import nn
 
 from helpers.caption_losses import (
@@ -17,19 +18,8 @@ from helpers.caption_losses import (
     log_probability_of_places,
     soft_loss,
 )
-from helpers.captioning import Captioner
 
 pytestmark = pytest.mark.usefixtures("double_precision")
-
-
-def tiny(places=3):
-    """A model of 3 numbers a place and 4 hidden ones with large weights, so that looks differ, and two captions."""
-    torch.manual_seed(1)
-    model = Captioner(6, annotation_size=3, hidden_size=4)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2)
-    return model, torch.rand(2, places, 3), torch.tensor([[3, 4], [5, 2]])
 
 
 def test_log_likelihood_leaves_padding_out():

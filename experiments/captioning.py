@@ -13,11 +13,9 @@ those of seed 0 of each model.
 
 import json
 import os
-import platform
 import sys
 from dataclasses import asdict
 from functools import partial
-from importlib import metadata
 
 import torch
 from safetensors.torch import save_file
@@ -42,7 +40,7 @@ from helpers.caption_task import (
 )
 from helpers.captioning import Captioner, PictureEncoder, WhatIsThere
 from helpers.pointing import score_captions
-from helpers.training import fit
+from helpers.training import fit, versions
 
 TRAIN, TEST = 5000, 500  # scenes
 ENCODER = {"steps": 1200, "learning_rate": 5e-3, "batch_size": 32}
@@ -68,10 +66,7 @@ def write_down(**parts) -> None:
     record["what"] = (
         f"{TRAIN} scenes of digits to train on, {TEST} held out, of other tiles"
     )
-    record["versions"] = {
-        "python": platform.python_version(),
-        "torch": metadata.version("torch"),
-    }
+    record["versions"] = versions()
     PATH.write_text(json.dumps(record | parts, indent=1) + "\n")
 
 

@@ -10,10 +10,8 @@ an idle core. Writes helpers/recorded/channel_attention.json, and the weights of
 """
 
 import json
-import platform
 import sys
 import time
-from importlib import metadata
 
 import torch
 from safetensors.torch import save_file
@@ -21,7 +19,7 @@ from safetensors.torch import save_file
 from helpers.data import fashion
 from helpers.resnet import count_flops, count_parameters
 from helpers.small_cnn import KINDS, RECORDED, SmallCNN, accuracy, batch_loss, predict
-from helpers.training import fit
+from helpers.training import fit, versions
 from helpers.vision_self_attention import NonLocal
 
 RATES = (0.01, 0.03)
@@ -95,10 +93,7 @@ def write(steps: int, networks: dict, runs: list[dict], parts) -> None:
     record = {
         "what": f"{steps} steps of 32 of {len(parts[0][0]):,} photos of Fashion-MNIST, Adam, one-cycle learning rate, "
         f"float32; scored on {len(parts[2][0]):,} photos",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": metadata.version("torch"),
-        },
+        "versions": versions(),
         "steps": steps,
         "seeds": sorted({run["seed"] for run in runs}),
         "networks": networks,

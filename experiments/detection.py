@@ -9,10 +9,8 @@ seed 0 beside it; the results of models that are not run again stay as they are.
 """
 
 import json
-import platform
 import sys
 import time
-from importlib import metadata
 
 import torch
 from safetensors.torch import save_file
@@ -30,7 +28,7 @@ from helpers.detection import (
     suppress,
     total_loss,
 )
-from helpers.training import fit
+from helpers.training import fit, versions
 
 SEEDS = (0, 1, 2)
 STEPS, BATCH, RATE, TRAINING, TEST = 2000, 16, 1e-3, 6000, 500
@@ -94,10 +92,7 @@ def main(names: list[str]) -> None:
         record = {
             "what": f"digits 0 to 4 in scenes of 64 x 64 pixels: {TRAINING} to train on, {TEST} to test, "
             f"{STEPS} steps of {BATCH}, Adam, float32",
-            "versions": {
-                "python": platform.python_version(),
-                "torch": metadata.version("torch"),
-            },
+            "versions": versions(),
             "runs": runs,
         }
         path.write_text(json.dumps(record, indent=1) + "\n")

@@ -8,9 +8,7 @@ helpers/recorded/far_apart.json and, of seed 0, the weights to far_apart.safeten
 """
 
 import json
-import platform
 import sys
-from importlib import metadata
 
 import torch
 from safetensors.torch import save_file
@@ -18,7 +16,7 @@ from torch import nn
 
 from helpers import far_apart
 from helpers.resnet import count_parameters
-from helpers.training import fit
+from helpers.training import fit, versions
 
 SEEDS = [0, 1, 2]
 READING = {"steps": 300, "learning_rate": 1e-2}
@@ -59,10 +57,7 @@ def main(seeds: list[int]) -> None:
     record = {
         "what": "is it the same digit twice: accuracy on 2,000 pictures of digits not trained on; Adam with a "
         "one-cycle rate, gradients clipped to 1, batches of 64, float32, one thread",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": metadata.version("torch"),
-        },
+        "versions": versions(),
         "reading": READING,
         "comparing": COMPARING,
         "runs": runs,

@@ -10,8 +10,6 @@ core. Writes helpers/recorded/guided.json, and the weights of seed 0 beside it.
 """
 
 import json
-import platform
-from importlib import metadata
 
 import torch
 from safetensors.torch import save_file
@@ -31,7 +29,7 @@ from helpers.guided import (
     one_digit,
     regions,
 )
-from helpers.training import fit
+from helpers.training import fit, versions
 
 SEEDS, STEPS, BATCH, RATE, TRAINING, TEST = (0, 1, 2), 500, 32, 3e-3, 4000, 1000
 THRESHOLDS = [tenth / 10 for tenth in range(1, 10)]
@@ -159,10 +157,7 @@ def main() -> None:
         record = {
             "what": f"one digit among scraps, 64 x 64 pixels: {TRAINING} scenes to train on, {TEST} to test, "
             f"{STEPS} steps of {BATCH} for each branch, Adam, float32, threshold {THRESHOLD}",
-            "versions": {
-                "python": platform.python_version(),
-                "torch": metadata.version("torch"),
-            },
+            "versions": versions(),
             "seeds": SEEDS,
             "runs": runs,
         }

@@ -9,9 +9,7 @@ again stay as they are.
 """
 
 import json
-import platform
 import sys
-from importlib import metadata
 
 import torch
 from safetensors.torch import save_file
@@ -29,7 +27,7 @@ from helpers.localisation import (
     small_network,
     wafer_maps,
 )
-from helpers.training import fit
+from helpers.training import fit, versions
 from helpers.visual_attention import pointing_accuracy, share_inside
 from helpers.wafers import KINDS
 
@@ -133,10 +131,7 @@ def main(tasks: list[str]) -> None:
         ordered = {name: record["tasks"][name] for name in TASKS if name in record["tasks"]}  # fmt: skip
         record = {
             "what": f"SmallCNN of width 8, batches of 32, Adam, one-cycle learning rate up to {RATE}, float32",
-            "versions": {
-                "python": platform.python_version(),
-                "torch": metadata.version("torch"),
-            },
+            "versions": versions(),
             "tasks": ordered,
         }
         path.write_text(json.dumps(record, indent=1) + "\n")

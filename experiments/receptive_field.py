@@ -8,9 +8,7 @@ Writes helpers/recorded/receptive_field.json, and the weights of seed 0 beside i
 """
 
 import json
-import platform
 import sys
-from importlib import metadata
 
 import torch
 from safetensors.torch import save_file
@@ -24,7 +22,7 @@ from helpers.receptive_field import (
     pixel_accuracy,
     spread,
 )
-from helpers.training import fit
+from helpers.training import fit, versions
 
 DEPTHS, SEEDS, STEPS, RATE = (5, 10, 20, 40), (0, 1, 2), 250, 0.02
 
@@ -69,10 +67,7 @@ def main(seeds: list[int]) -> None:
         record = {
             "what": f"stacks of 3×3 convolutions with 8 channels, residual, SiLU; {STEPS} steps of 16 pictures, "
             f"Adam, one-cycle learning rate up to {RATE}, float32; scored on 400 pictures of other digits",
-            "versions": {
-                "python": platform.python_version(),
-                "torch": metadata.version("torch"),
-            },
+            "versions": versions(),
             "runs": sorted(runs, key=lambda each: (each["layers"], each["seed"])),
         }
         path.write_text(json.dumps(record, indent=1) + "\n")

@@ -9,10 +9,8 @@ processor time, for a photo, forward: the least of five passes over 200.
 """
 
 import json
-import platform
 import sys
 import time
-from importlib import metadata
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,7 +18,7 @@ from torch.nn import functional as F
 
 from helpers.data import CLOTHES, fashion
 from helpers.resnet import count_flops, count_parameters
-from helpers.training import fit
+from helpers.training import fit, versions
 from helpers.vision_self_attention import RECORDED, SMALL, small_resnet
 
 SEEDS = [0, 1, 2]
@@ -97,10 +95,7 @@ def main(seeds: list[int]) -> None:
         record = {
             "what": "ten kinds of clothes, 14 × 14 pixels, accuracy on photos not trained on; Adam with a one-cycle "
             "rate, gradients clipped to 1, float32, one thread",
-            "versions": {
-                "python": platform.python_version(),
-                "torch": metadata.version("torch"),
-            },
+            "versions": versions(),
             "photos": PHOTOS,
             "training": {**TRAINING, "batch_size": BATCH_SIZE},
             "runs": runs,

@@ -1,9 +1,11 @@
 """The book's one training loop: seeded, with a progress bar, safe to interrupt."""
 
+import platform
 import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -12,6 +14,11 @@ from torch import nn
 from tqdm import tqdm
 
 RECORDED = Path(__file__).parent / "recorded"  # what the scripts in experiments/ wrote
+
+
+def versions() -> dict[str, str]:
+    """Of Python and PyTorch, for a record of results."""
+    return {"python": platform.python_version(), "torch": metadata.version("torch")}
 
 
 @dataclass

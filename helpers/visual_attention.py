@@ -10,7 +10,7 @@ from einops import einsum, rearrange, reduce
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.resnet import require_maps
+from helpers.resnet import require_images, require_maps
 from helpers.validation import require_finite, require_shape
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ class SmallCNN(PooledClassifier):
     """Three pairs of 3×3 convolutions with SiLU, halved in height and width between them.
 
     images (B, inputs, H, W) → scores (B, num_classes); `features` gives (B, 4 · width, H/4, W/4).
-    Raises ValueError for images of other channels or less than 4 pixels high or wide.
+    Raises ValueError for images of other channels, not scaled, or less than 4 pixels high or wide.
     """
 
     def __init__(self, inputs: int, num_classes: int, width: int = 16):
@@ -55,7 +55,7 @@ class SmallCNN(PooledClassifier):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """images (B, inputs, H, W) → scores (B, num_classes)."""
-        require_maps("images", images, self.features[0].in_channels)
+        require_images("images", images, self.features[0].in_channels)
         if min(images.shape[-2:]) < 4:
             got = tuple(images.shape[-2:])
             raise ValueError(f"images: got {got} pixels, expected at least (4, 4)")

@@ -99,6 +99,19 @@ def test_grad_cam_equals_the_librarys(layer):
         assert torch.allclose(ours, theirs, atol=1e-12)
 
 
+def test_cam_equals_the_librarys():
+    """Sign included."""
+    network = small()
+    image = IMAGES[:1]
+    for k in range(5):
+        with methods.CAM(
+            network, target_layer="features", fc_layer="head"
+        ) as extractor:
+            (theirs,) = extractor(k, network(image), normalized=False)
+        ours = class_activation_map(network, image, "features", "head", k)
+        assert torch.allclose(ours, theirs, atol=1e-12) and (theirs < 0).any()
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_the_network_is_left_as_it_was(training):
     network = small().train(training)
@@ -169,6 +182,8 @@ def test_enlarging_keeps_places():
     assert large.shape == (1, 32, 16)
     y, x = divmod(int(large.argmax()), 16)
     assert 8 <= y < 16 and 8 <= x < 12
+    steps = enlarge(torch.tensor([[[0.0, 1.0]]]), (1, 4))  # straight lines between
+    assert steps.flatten().tolist() == [0, 0.25, 0.75, 1]
     down = (torch.arange(32.0) * large[0].sum(1)).sum() / large.sum()
     across = (torch.arange(16.0) * large[0].sum(0)).sum() / large.sum()
     assert (down, across) == (pytest.approx(11.5), pytest.approx(9.5))
@@ -192,6 +207,7 @@ POOLED = PooledClassifier(nn.Conv2d(3, 6, 1), 6, 5).double()
             "images: got torch.uint8, expected f",
         ),
         (lambda: GRAD(IMAGES / 0, "features"), "images: got .* NaN or infinite values"),
+        (lambda: GRAD(255 * IMAGES, "features"), "images: got a value of size 25"),
         (
             lambda: GRAD(IMAGES[:, :2], "features"),
             r"images: got shape \(4, 2, 16, 12\)",

@@ -1,10 +1,12 @@
 """What every explorer shares: its style sheet, its label, and the checks of what a reader passes in."""
 
+import io
 from pathlib import Path
 
 import anywidget
 import numpy as np
 import traitlets
+from PIL import Image
 
 from helpers.validation import require_choice, require_finite, require_shape
 
@@ -40,6 +42,23 @@ def finite_array(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
     require_shape(name, array, shape)
     require_finite(name, array)
     return array
+
+
+def webp(name: str, image, longest: int | None = None) -> bytes:
+    """Encode an image as WebP: as a photograph, at most `longest` pixels wide or high, or else without loss.
+
+    Raises ValueError for what is not uint8 (H, W, 3).
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"{name}: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
+        )
+    picture, stream = Image.fromarray(image), io.BytesIO()
+    if longest:
+        picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    picture.save(stream, "WEBP", lossless=not longest, quality=60, method=6)
+    return stream.getvalue()
 
 
 def attention_rows(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:

@@ -1,12 +1,10 @@
 """Explorer of captions: word by word, where the model looked in the picture."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import traitlets
-from PIL import Image
 
 from helpers.explorers.base import (
     HERE,
@@ -14,6 +12,7 @@ from helpers.explorers.base import (
     attention_rows,
     finite_array,
     one_of,
+    webp,
     within,
 )
 from helpers.explorers.base import words as checked_words
@@ -96,7 +95,9 @@ class CaptionExplorer(Explorer):
             raise ValueError(
                 f"readings: got {list(readings)}, expected the pictures' names {list(pictures)}"
             )
-        images = [_webp(name, image) for name, image in pictures.items()]
+        images = [
+            webp(f"pictures[{name!r}]", image) for name, image in pictures.items()
+        ]
         looks = list(next(iter(readings.values())))
         described, levels, grids = [], [], set()
         for name, by_look in readings.items():
@@ -170,15 +171,3 @@ class CaptionExplorer(Explorer):
         count = len(self._images)
         looks = len(self._readings) // count
         return f"CaptionExplorer({count} pictures × {looks} looks)"
-
-
-def _webp(name: str, image) -> bytes:
-    """Encode a small picture, without loss."""
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            f"pictures[{name!r}]: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
-        )
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "WEBP", lossless=True, method=6)
-    return stream.getvalue()

@@ -6,8 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import traitlets
 
-from helpers.explorers.attention import _webp
-from helpers.explorers.base import HERE, Explorer, finite_array, one_of, within, words
+from helpers.explorers.base import (
+    HERE,
+    Explorer,
+    finite_array,
+    one_of,
+    webp,
+    within,
+    words,
+)
 
 GRID = 56  # cells a side, to which every map is enlarged
 
@@ -106,7 +113,10 @@ class ClassMapExplorer(Explorer):
             raise ValueError(
                 f"examples: got {counts} classes, expected as many in each"
             )
-        images = [_webp(each.image, 224) for each in examples.values()]
+        images = [
+            webp(f"examples[{name!r}]", each.image, 224)
+            for name, each in examples.items()
+        ]
         super().__init__(
             _examples=[
                 {

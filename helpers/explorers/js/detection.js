@@ -132,7 +132,7 @@ async function render(context) {
     write(numbers[2], fixed(best, 2));
     write(numbers[3], `${fixed(100 * share, 1)} %`);
     write(numbers[4], `${effective} of ${count}`);
-    write(frame.summary, `${frame.get("scene")}: ${total} boxes with a score of at least ${fixed(threshold, 2)}, ${truth.length} known objects. Query ${query + 1} says ${
+    write(frame.summary, `${frame.get("scene")}: ${total} found with a score of at least ${fixed(threshold, 2)}, ${truth.length} known. Query ${query + 1} says ${
       says}; its box overlaps the best known one by ${fixed(best, 2)}, and ${fixed(100 * share, 0)} % of this weight lies inside it.`);
   });
 }

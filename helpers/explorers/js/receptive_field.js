@@ -111,7 +111,7 @@ async function render(context) {
     write(numbers[3], `${fixed(chosen.size, 1)} px`);
     write(numbers[4], `${fixed(100 * inside, 1)} %`);
     write(frame.summary, `${layers} layers of ${chosen.kernel} × ${chosen.kernel}, weights: ${weights}. In theory the unit sees ${chosen.theory} pixels each way${
-      chosen.theory > WINDOW ? ", more than the picture shows" : ""}; the measured field has σ = ${fixed(chosen.sigma, 2)}, and ${fixed(100 * inside, 0)} % of it lies in the ${square} pixels of your square.`);
+      chosen.theory > WINDOW ? ", more than the picture shows" : ""}; the measured field has σ = ${fixed(chosen.sigma, 2)}, and ${fixed(100 * inside, 0)} % of it lies in your square of ${square} × ${square}.`);
   });
 }
 

@@ -33,28 +33,11 @@ function themeColours(layout) {
   return colours;
 }
 
-// Plotly draws a title on one line, however narrow the figure: break it between words, at about 8 pixels a letter.
-function breakTitle(layout, width) {
-  const lines = [];
-  for (const word of (layout.title?.text ?? "").split(" ")) {
-    const longer = `${lines.at(-1)} ${word}`;
-    if (lines.length && 8 * longer.length < width - 80) lines[lines.length - 1] = longer;
-    else lines.push(word);
-  }
-  if (lines.length < 2) return;
-  const more = 20 * (lines.length - 1), { margin, height } = layout.template.layout;
-  layout.title.text = lines.join("<br>");
-  layout.margin = { ...margin, ...layout.margin };
-  layout.margin.t += more;
-  layout.height = (layout.height ?? height) + more;
-}
-
 async function draw(figure) {
   const { data, layout, config } = JSON.parse(figure.querySelector("script").textContent);
   const space = data.some(({ type }) => SPACE.has(type));
   if (space) figure.dataset.space = document.createElement("canvas").getContext("webgl") ? "drawn" : "told";
   if (figure.dataset.space !== "told") { // without WebGL the style sheet shows the text alternative
-    breakTitle(layout, figure.clientWidth);
     const Plotly = await loadPlotly(space ? "gl3d" : "cartesian");
     await Plotly.newPlot(figure, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false, ...config });
     const follow = () => Plotly.relayout(figure, themeColours(figure._fullLayout));

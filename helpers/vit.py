@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from helpers.resnet import require_pixels
 from helpers.transformer import TransformerEncoder
+from helpers.validation import require_shape
 
 # Table 1 of the paper, and Ti and S of Touvron et al. 2021: d_model, heads, layers. d_ff is 4 · d_model.
 SIZES = {
@@ -225,3 +226,59 @@ def attention_maps(model: ViT, images: torch.Tensor) -> torch.Tensor:
     """
     _, weights = model.eval().encode(images, need_weights=True)
     return torch.stack(weights, dim=1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What to look at
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def attention_distance(
+    maps: torch.Tensor, prefix: int, grid: tuple[int, int]
+) -> torch.Tensor:
+    """How far patches look: maps (…, T, T), weights → (…), the mean distance in patches, weighed with the weights.
+
+    Counted is what the patches of a grid of (rows, columns) give to patches, not to the `prefix` tokens before them.
+    Raises ValueError for maps of another size. Source: Dosovitskiy et al. 2021, section 4.5.
+    """
+    tokens = prefix + grid[0] * grid[1]
+    require_shape("maps", maps, (*maps.shape[:-2], tokens, tokens))
+    among = maps[..., prefix:, prefix:]
+    among = among / among.sum(dim=-1, keepdim=True)
+    places = torch.cartesian_prod(torch.arange(grid[0]), torch.arange(grid[1]))
+    places = places.to(maps.dtype)
+    distance = torch.cdist(places, places)  # (N, N)
+    return (among * distance).sum(dim=-1).mean(dim=-1)
+
+
+@torch.no_grad()
+def position_similarity(model: ViT) -> torch.Tensor:
+    """Cosine of every two learned positions, (rows, columns, rows, columns). Source: Dosovitskiy et al. 2021, 4.5."""
+    unit = F.normalize(model.positions[1:], dim=-1)
+    side = model.size // model.patch
+    return (unit @ unit.mT).view(side, side, side, side)
+
+
+def principal_colours(states: torch.Tensor) -> torch.Tensor:
+    """The three directions in which states (N, d) differ most, as red, green, blue: (N, 3), each from 0 to 1.
+
+    Values beyond the 2nd and the 98th percentile are cut off. Source: Oquab et al. 2024, figure 1.
+    """
+    require_shape("states", states, ("N", "d"))
+    centred = states - states.mean(dim=0)
+    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
+    parts = centred @ directions[:3].mT  # (N, 3)
+    low, high = parts.quantile(torch.tensor([0.02, 0.98]).to(parts), dim=0)
+    return ((parts - low) / (high - low)).clamp(0, 1)
+
+
+def rearranged(images: torch.Tensor, patch: int, order: torch.Tensor) -> torch.Tensor:
+    """Images (B, C, H, W) with their patches in another order: place n shows patch order[n], order (N,)."""
+    pieces = cut(images, patch)[:, order]
+    return rearrange(
+        pieces,
+        "b (y x) (c i j) -> b c (y i) (x j)",
+        x=images.shape[-1] // patch,
+        i=patch,
+        j=patch,
+    )

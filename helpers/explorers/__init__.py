@@ -27,6 +27,7 @@ from helpers.explorers.graph import GraphExplorer
 from helpers.explorers.guided import GuidedExplorer, GuidedScene
 from helpers.explorers.jacobian import JacobianExplorer
 from helpers.explorers.patterns import PatternExplorer
+from helpers.explorers.photo_attention import PhotoAttentionExplorer
 from helpers.explorers.positions import PositionExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
 from helpers.explorers.receptive_field import ReceptiveFieldExplorer
@@ -64,6 +65,7 @@ __all__ = [
     "JacobianExplorer",
     "Option",
     "PatternExplorer",
+    "PhotoAttentionExplorer",
     "PlaceExplorer",
     "PositionExplorer",
     "Question",

@@ -1,4 +1,4 @@
-"""Explorers of a Vision Transformer: where a token of a photograph looks, and how a photograph becomes tokens."""
+"""Explorer of a Vision Transformer's attention: where a token of a photograph looks, in each head of each layer."""
 
 import io
 import zlib
@@ -62,8 +62,10 @@ class PhotoAttentionExplorer(Explorer):
     keep     the share of the patches' weight that the outlined patches hold
 
     Weights of patches travel in 32 levels, 31 √(w / greatest patch of the row), good to 4 % of that; those of the other
-    tokens are good to 1e-5, and rows sum to 1 again. Each photograph's maps are bytes of their own, which the site fetches when they are asked for.
-    Raises ValueError for wrong shapes, NaN, rows that do not sum to 1, and values outside these.
+    tokens are good to 1e-5, and rows sum to 1 again. Of a single map the smallest are then discarded from what is
+    stored; a rollout discards in each layer before. Each photograph's maps are bytes of their own, which the site
+    fetches when they are asked for. Raises ValueError for wrong shapes, NaN, rows that do not sum to 1, and values
+    outside these.
     """
 
     _esm = HERE / "static" / "photo_attention.js"

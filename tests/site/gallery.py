@@ -39,6 +39,7 @@ from helpers.explorers import (
     ImageAttentionExplorer,
     JacobianExplorer,
     Option,
+    PatchExplorer,
     PatternExplorer,
     PhotoAttentionExplorer,
     PlaceExplorer,
@@ -375,6 +376,17 @@ def explorers():
             },
             word=1,
             label="Captions",
+        ),
+        "patches of a photo": PatchExplorer(
+            {
+                name: random.integers(0, 256, (48, 48, 3), dtype=np.uint8)
+                for name in ("one", "two")
+            },
+            (8, 12, 16),
+            d_model=16,
+            patch=12,
+            lifted=5,
+            label="Patches of a photo",
         ),
         "photo attention": PhotoAttentionExplorer(
             {

@@ -1,13 +1,11 @@
 """Explorers of attention maps: tokens that attend to tokens, patches of a photograph to patches."""
 
-import io
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import traitlets
-from PIL import Image
 
 from helpers.explorers.base import (
     HERE,
@@ -15,6 +13,8 @@ from helpers.explorers.base import (
     attention_rows,
     finite_array,
     one_of,
+    require_photo,
+    webp,
     within,
     words,
 )
@@ -262,11 +262,7 @@ class ImageAttentionExplorer(Explorer):
     ):
         rows, columns = (int(within("grid", size, 1, 64)) for size in grid)
         weights = attention_rows("weights", weights, (rows * columns, rows * columns))
-        image = np.asarray(image)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(
-                f"image: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
-            )
+        image = require_photo("image", image)
         if foreground is not None:
             foreground = (
                 finite_array("foreground", foreground, (rows, columns))
@@ -276,7 +272,7 @@ class ImageAttentionExplorer(Explorer):
             )
         levels, depth = _levels(weights)
         super().__init__(
-            _image=_webp(image),
+            _image=webp(image),
             _grid=[rows, columns],
             _weights=zlib.compress(levels.tobytes(), 9),
             _depth=depth,
@@ -314,11 +310,3 @@ def _levels(weights: np.ndarray) -> tuple[np.ndarray, float]:
     levels = np.full(weights.shape, 255, dtype=np.uint8)
     levels[seen] = np.rint(90 * np.sqrt(below[seen] / depth))
     return levels, depth
-
-
-def _webp(image: np.ndarray, longest: int = 300) -> bytes:
-    """Encode a photograph, at most `longest` pixels wide or high, as WebP."""
-    picture, stream = Image.fromarray(image), io.BytesIO()
-    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    picture.save(stream, "WEBP", quality=60, method=6)
-    return stream.getvalue()

@@ -1,10 +1,12 @@
 """What every explorer shares: its style sheet, its label, and the checks of what a reader passes in."""
 
+import io
 from pathlib import Path
 
 import anywidget
 import numpy as np
 import traitlets
+from PIL import Image
 
 from helpers.validation import require_choice, require_finite, require_shape
 
@@ -55,6 +57,24 @@ def attention_rows(name: str, values, shape: tuple[int | str, ...]) -> np.ndarra
         got = f"row {worst} of shape {weights.shape} with sum {sums[worst]:.4f}"
         raise ValueError(f"{name}: got {got}, expected 1 ± 0.001")
     return weights
+
+
+def require_photo(name: str, image) -> np.ndarray:
+    """Return a photograph, uint8 of shape (H, W, 3); else raise ValueError."""
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"{name}: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
+        )
+    return image
+
+
+def webp(image: np.ndarray, longest: int = 300) -> bytes:
+    """Encode a photograph, at most `longest` pixels wide or high, as WebP."""
+    picture, stream = Image.fromarray(image), io.BytesIO()
+    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    picture.save(stream, "WEBP", quality=60, method=6)
+    return stream.getvalue()
 
 
 def within(name: str, value: float, low: float, high: float) -> float:

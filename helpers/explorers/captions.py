@@ -14,6 +14,7 @@ from helpers.explorers.base import (
     attention_rows,
     finite_array,
     one_of,
+    require_photo,
     within,
 )
 from helpers.explorers.base import words as checked_words
@@ -174,11 +175,6 @@ class CaptionExplorer(Explorer):
 
 def _webp(name: str, image) -> bytes:
     """Encode a small picture, without loss."""
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            f"pictures[{name!r}]: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
-        )
-    stream = io.BytesIO()
+    image, stream = require_photo(f"pictures[{name!r}]", image), io.BytesIO()
     Image.fromarray(image).save(stream, "WEBP", lossless=True, method=6)
     return stream.getvalue()

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import traitlets
 
-from helpers.explorers.attention import _webp
-from helpers.explorers.base import HERE, Explorer, finite_array, one_of, within, words
+from helpers.explorers.base import (
+    HERE,
+    Explorer,
+    finite_array,
+    one_of,
+    require_photo,
+    webp,
+    within,
+    words,
+)
 
 GRID = 56  # cells a side, to which every map is enlarged
 
@@ -36,11 +44,7 @@ class ClassMap:
         count = len(self.names)
         store("scores", finite_array("scores", self.scores, (count,)))
         store("maps", finite_array("maps", self.maps, (count, "h", "w")))
-        image = np.asarray(self.image)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(
-                f"image: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
-            )
+        image = require_photo("image", self.image)
         if image.shape[0] != image.shape[1]:
             raise ValueError(
                 f"image: got {image.shape[:2]} pixels, expected as many high as wide"
@@ -106,7 +110,7 @@ class ClassMapExplorer(Explorer):
             raise ValueError(
                 f"examples: got {counts} classes, expected as many in each"
             )
-        images = [_webp(each.image, 224) for each in examples.values()]
+        images = [webp(each.image, 224) for each in examples.values()]
         super().__init__(
             _examples=[
                 {

@@ -5,8 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import traitlets
 
-from helpers.explorers.base import HERE, Explorer, one_of, within
-from helpers.explorers.photo_attention import require_photo, webp
+from helpers.explorers.base import (
+    HERE,
+    Explorer,
+    one_of,
+    require_photo,
+    webp,
+    within,
+)
 
 
 class PatchExplorer(Explorer):
@@ -58,7 +64,7 @@ class PatchExplorer(Explorer):
         within("d_model", d_model, 1, 100_000)
         super().__init__(
             _names=list(photos),
-            _images=[webp(np.asarray(image)) for image in photos.values()],
+            _images=[webp(np.asarray(image), 336) for image in photos.values()],
             _side=side,
             _sizes=list(sizes),
             _d_model=d_model,

@@ -1,19 +1,19 @@
 """Explorer of a Vision Transformer's attention: where a token of a photograph looks, in each head of each layer."""
 
-import io
 import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 import traitlets
-from PIL import Image
 
 from helpers.explorers.base import (
     HERE,
     Explorer,
     attention_rows,
     one_of,
+    require_photo,
+    webp,
     within,
 )
 from helpers.rollout import FUSIONS, discard, fuse, keep_mass, rollout, to_one
@@ -28,24 +28,6 @@ SHOWN = {
     "rollout max": "rollout of greatest",
     "rollout min": "rollout of least",
 }
-
-
-def require_photo(name: str, image) -> np.ndarray:
-    """Return a photograph, uint8 of shape (H, W, 3); else ValueError."""
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            f"{name}: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
-        )
-    return image
-
-
-def webp(image: np.ndarray, longest: int = 336) -> bytes:
-    """Encode a photograph, at most `longest` pixels wide or high, as WebP."""
-    picture, stream = Image.fromarray(image), io.BytesIO()
-    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    picture.save(stream, "WEBP", quality=65, method=6)
-    return stream.getvalue()
 
 
 class PhotoAttentionExplorer(Explorer):
@@ -115,7 +97,7 @@ class PhotoAttentionExplorer(Explorer):
         within("ratios", ratios[-1], 0, 0.99)
         images, maps, rollouts, shape = [], [], [], ("N", "h", "T", "T")
         for name, (image, weights) in photos.items():
-            images.append(webp(require_photo(f"photos[{name!r}]", image)))
+            images.append(webp(require_photo(f"photos[{name!r}]", image), 336))
             weights = attention_rows(f"photos[{name!r}], weights", weights, shape)
             shape = weights.shape
             registers = shape[2] - rows * columns - 1

@@ -77,12 +77,12 @@ async function render(context) {
 
   if (names.length > 1) frame.select("photo", "Photo", names.map((name) => [name, name]));
   const { input } = frame.range("query", { label: "Query", min: 0, max: queries.length - 1, show: asked });
-  input.addEventListener("keydown", (event) => { // up and down move by a row of queries
+  input.addEventListener("keydown", (event) => { // up and down move by a row of queries; the class token stands above the first
     const step = { ArrowUp: -across, ArrowDown: across }[event.key];
     if (!step) return;
     event.preventDefault();
-    const query = frame.get("query") + step;
-    if (query >= 0 && query < queries.length) frame.set({ query });
+    const at = frame.get("query"), query = at ? Math.max(0, at + step) : Math.max(0, Math.sign(step));
+    if (query < queries.length) frame.set({ query });
   });
   frame.select("show", "Show", frame.get("_shown"));
   frame.range("layer", { label: "Layer", min: 0, max: layers - 1, show: (layer) => `${layer + 1} of ${layers}` });

@@ -57,16 +57,15 @@ async function render(context) {
       slider.refresh();
     }
     const lifted = Math.min(frame.get("lifted"), patches), theme = colours(frame.root), size = Math.min(photo.box.clientWidth, 400), cell = size / across;
-    const [left, right] = [photo, line].map(({ canvas }) => fit(canvas, size, size)), picture = pictures[at];
+    const left = fit(photo.canvas, size, size), right = fit(line.canvas, size, 0.82 * size), picture = pictures[at]; // no sequence is longer
     if (!picture && changed("photo")) bring(at).then(() => draw(() => false));
     const pixels = picture && picture.width / across, wide = Math.ceil(1.2 * Math.sqrt(tokens)), step = size / wide, gap = Math.min(4, step / 5);
     if (picture) left.drawImage(picture, 0, 0, size, size);
     Object.assign(left, { strokeStyle: theme.paper, lineWidth: 1, fillStyle: theme.paper });
-    for (let i = 0; i < patches; i += 1) {
-      const [x, y] = [(i % across) * cell, Math.floor(i / across) * cell];
-      if (i < lifted) left.fillRect(x, y, cell + 0.5, cell + 0.5);
-      else left.strokeRect(x, y, cell, cell);
-    }
+    for (let i = lifted; i < patches; i += 1) left.strokeRect((i % across) * cell, Math.floor(i / across) * cell, cell, cell);
+    const rows = Math.floor(lifted / across);
+    left.fillRect(0, 0, size, rows * cell);
+    left.fillRect(0, rows * cell, (lifted % across) * cell, cell);
     Object.assign(right, { fillStyle: theme.ink, strokeStyle: theme.quiet, lineWidth: 1 });
     right.fillRect(0, 0, step - gap, step - gap);
     for (let i = 0; i < patches; i += 1) {

@@ -2,7 +2,7 @@
 
     python experiments/faithfulness.py
 
-The models are "ViT, small patches" of experiments/vit.py, without augmentation; the class is the one that the model
+The models are "ViT, small patches" of experiments/vit.py; the class is the one that the model
 names. Nothing is chosen here: no rate, no threshold. Writes helpers/recorded/faithfulness.json, with the mean curves,
 and the areas of every photo to faithfulness.safetensors beside it.
 """
@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from helpers.data import fashion
-from helpers.data_hunger import load_small
+from helpers.data_hunger import load_small_patches
 from helpers.faithfulness import ERASURES, MAPS, area, curve, occlusion
 from helpers.training import RECORDED
 
@@ -26,7 +26,7 @@ PHOTOS, POINTS = 400, 8
 
 def measure(seed: int, photos: torch.Tensor) -> torch.Tensor:
     """(maps, erasures, deletion and insertion, photos, points)."""
-    model = load_small("ViT, small patches", seed)
+    model = load_small_patches(seed)
     with torch.no_grad():
         classes = model(photos).argmax(dim=1)
     generator = torch.Generator().manual_seed(seed)

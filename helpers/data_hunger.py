@@ -1,4 +1,4 @@
-"""Small networks for photos of clothes, a CNN and three ViTs of one size, to compare by the number of training photos.
+"""Small networks for photos of clothes, to compare by the number of photos they are trained on: a CNN and ViTs.
 
 Shapes: B photos (B, 28, 28) with pixels from 0 to 1 → logits (B, 10), which number `helpers.data.CLOTHES`.
 """
@@ -41,17 +41,17 @@ class PhotoViT(ViT):
         return super().forward(photos.unsqueeze(-3))
 
 
-def _cnn(widths: tuple[int, int, int]) -> SmallCNN:
-    return SmallCNN(nn.Identity, widths, strides=(2, 2, 2))
+def _stem(channels: int, d_model: int, patch: int) -> nn.Sequential:
+    """28 × 28 pixels → 14 × 14 → 7 × 7 → 4 × 4 places, as many as there are patches of 7 × 7."""
+    return convolutional_stem(channels, d_model, 8)
 
 
-# In each group the networks have equally many parameters, within 1 %.
+# The first three have equally many parameters, within 1 %.
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "CNN": lambda: _cnn((24, 44, 81)),
-    "ViT": lambda: PhotoViT(7, 40, 3, 80),
-    "CNN, small": lambda: _cnn((20, 35, 66)),
+    "CNN": lambda: SmallCNN(nn.Identity, (16, 30, 53), strides=(2, 2, 2)),
+    "ViT": lambda: PhotoViT(7, 32, 2, 64),
+    "ViT, convolutional stem": lambda: PhotoViT(7, 32, 2, 22, embed=_stem),
     "ViT, small patches": lambda: PhotoViT(4, 32, 3, 64),
-    "ViT, convolutional stem": lambda: PhotoViT(4, 32, 3, 36, embed=convolutional_stem),
 }
 
 
@@ -121,12 +121,12 @@ def recorded(what: str = "data_hunger") -> dict:
 
 
 def load(name: str, photos: int, seed: int = 0) -> nn.Module:
-    """The "CNN" or the "ViT" that was trained on so many photos, without augmentation."""
+    """The "CNN" or the "ViT" that was trained on so many photos with seed 0, without augmentation."""
     file = RECORDED / "data_hunger.safetensors"
     return load_part(build(name, seed), file, f"{name}/{photos}/{seed}")
 
 
-def load_small(name: str, seed: int = 0, augmented: bool = False) -> nn.Module:
-    """The network of this name that experiments/vit.py trained on all photos, in float32."""
-    part = f"{name}{', augmented' if augmented else ''}/{seed}"
-    return load_part(build(name, seed), RECORDED / "vit.safetensors", part)
+def load_small_patches(seed: int) -> PhotoViT:
+    """The "ViT, small patches" that experiments/vit.py trained on all photos."""
+    name = "ViT, small patches"
+    return load_part(build(name, seed), RECORDED / "vit.safetensors", f"{name}/{seed}")

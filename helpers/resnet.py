@@ -42,6 +42,16 @@ def require_images(name: str, images: torch.Tensor, channels: int) -> None:
         )
 
 
+def require_pixels(name: str, images: torch.Tensor, channels: int) -> None:
+    """The same for images that are still as a photo is: pixels from 0 to 1."""
+    require_maps(name, images, channels)
+    if not images.is_meta and (images.min() < 0 or images.max() > 1):
+        least, greatest = images.min().item(), images.max().item()
+        raise ValueError(
+            f"{name}: got values from {least:g} to {greatest:g}, expected 0 to 1"
+        )
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The network
 # ---------------------------------------------------------------------------------------------------------------------

@@ -42,15 +42,17 @@ class SmallCNN(nn.Module):
     attention: makes the module of a stage from its channels. It comes last in a stage,
     so that the third one scales what the mean is taken of. All other weights are drawn
     first: with one seed they are the same, whatever the attention.
-    widths: channels of the three stages. Raises ValueError for widths that are not three.
+    widths, strides: of the three stages. Raises ValueError for widths that are not three.
     """
 
-    def __init__(self, attention: Callable[[int], nn.Module], widths=WIDTHS):
+    def __init__(
+        self, attention: Callable[[int], nn.Module], widths=WIDTHS, strides=STRIDES
+    ):
         super().__init__()
-        if len(widths) != len(STRIDES):
-            raise ValueError(f"widths: got {len(widths)}, expected {len(STRIDES)}")
+        if len(widths) != len(strides):
+            raise ValueError(f"widths: got {len(widths)}, expected {len(strides)}")
         self.stages = nn.ModuleList()
-        for inputs, width, stride in zip((1, *widths), widths, STRIDES):  # noqa: B905
+        for inputs, width, stride in zip((1, *widths), widths, strides):  # noqa: B905
             self.stages.append(
                 nn.Sequential(
                     convolution(inputs, width, 3, stride),

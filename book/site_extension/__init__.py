@@ -8,7 +8,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
 
 from . import icons, katex_server
-from .outputs import Explorer, PlotlyFigure, say_once
+from .outputs import Explorer, PlotlyFigure, bytes_apart, say_once
 
 VENDORED = {
     "katex/dist/katex.min.css": "katex",
@@ -54,12 +54,17 @@ def repair_names(
         context["body"] = context.get("body", "").replace(wrong, right)
 
 
-def say_code_once(app: Sphinx, error: Exception | None) -> None:
-    """Let explorers of a page share the code and the style that each of them stores: tens of kilobytes a page."""
+def lighten(app: Sphinx, error: Exception | None) -> None:
+    """Let explorers of a page share their code and style, and keep apart the bytes that they may not need."""
     if not error and app.builder.format == "html":
+        folder = Path(app.outdir, "_static", "explorers")
+        folder.mkdir(exist_ok=True)
         for path in Path(app.outdir, "notebooks").glob("*.html"):
             page = path.read_text(encoding="utf-8")
-            if (lighter := say_once(page)) != page:
+            lighter, scripts = bytes_apart(say_once(page))
+            for name, script in scripts.items():
+                (folder / f"{name}.js").write_text(script, encoding="utf-8")
+            if lighter != page:
                 path.write_text(lighter, encoding="utf-8")
 
 
@@ -72,6 +77,6 @@ def setup(app: Sphinx) -> dict:
     app.connect("html-page-context", repair_names)
     app.connect("build-finished", copy_vendored)
     app.connect("build-finished", empty_font_awesome)
-    app.connect("build-finished", say_code_once)
+    app.connect("build-finished", lighten)
     app.connect("build-finished", few_icons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

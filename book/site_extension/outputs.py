@@ -1,5 +1,6 @@
 """MyST-NB mime plugins: Plotly figures become boxes of the page, explorers must have their stored state."""
 
+import hashlib
 import json
 import re
 from html import escape
@@ -62,6 +63,28 @@ class Explorer:
         if model_id not in widgets.get(WIDGET_STATE_MIMETYPE, {}).get("state", {}):
             message = f"cell {data.cell_index}: an explorer without stored state; run `make refresh`"
             renderer.logger.warning(message, subtype="explorer_state", line=data.line)
+
+
+def bytes_apart(page: str) -> tuple[str, dict[str, str]]:
+    """Take the bytes that explorers keep in lists out of a page: returns it and the scripts that bring them, by name.
+
+    A list of bytes means that not all are needed at once: explorer-loader.js fetches each when its explorer asks for
+    it. A script, not data: a page that is opened as a file may load it too.
+    """
+    scripts = {}
+
+    def apart(found: re.Match) -> str:
+        record = json.loads(found[2])
+        for model in record.get("state", {}).values():
+            for buffer in model.get("buffers", []):
+                if len(buffer["path"]) > 1 and "data" in buffer:
+                    data = buffer.pop("data")
+                    name = hashlib.sha256(data.encode()).hexdigest()[:16]
+                    scripts[name] = f'explorerBytes("{name}", "{data.strip()}");\n'
+                    buffer["script"] = name
+        return found[1] + sanitize_script_content(json.dumps(record)) + found[3]
+
+    return STATES.sub(apart, page), scripts
 
 
 def say_once(page: str) -> str:

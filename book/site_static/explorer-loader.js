@@ -14,13 +14,27 @@
 
   const decode = (base64) => new DataView(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer);
 
+  // Bytes that an explorer may not need stand in scripts of their own, which hand them over here.
+  const here = document.currentScript.src, awaited = new Map();
+  globalThis.explorerBytes = (name, base64) => awaited.get(name)(decode(base64));
+  const bring = (name) => new Promise((resolve, reject) => {
+    awaited.set(name, resolve);
+    const script = Object.assign(document.createElement("script"), { src: new URL(`explorers/${name}.js`, here) });
+    script.onload = () => script.remove();
+    script.onerror = () => { script.remove(); reject(new Error(`explorers/${name}.js could not be loaded`)); };
+    document.head.append(script);
+  });
+
   class Model {
     #state;
     #listeners = new Map();
 
     constructor({ state, buffers = [] }) {
-      this.#state = { ...state };
-      for (const { path: [trait], data } of buffers) this.#state[trait] = decode(data);
+      this.#state = structuredClone(state);
+      for (const { path, data, script } of buffers) {
+        const owner = path.slice(0, -1).reduce((part, key) => part[key], this.#state);
+        owner[path.at(-1)] = script ? () => bring(script) : decode(data);
+      }
     }
 
     get(trait) { return this.#state[trait]; }

@@ -95,10 +95,10 @@ def tidy(notebook, name):
                 if isinstance(content, str) and not mime.startswith("image/"):
                     output.data[mime] = without_noise(content)
             view = output.get("data", {}).get(VIEW)
-            if (
-                view
-                and states.get(view.model_id, {}).get("model_module") == "anywidget"
-            ):
+            known = view and states.get(view.model_id, {}).get("model_module")
+            if view and known != "anywidget" and "text/html" in output.data:
+                del output.data[VIEW]  # a widget that only lives with a kernel says so
+            elif known == "anywidget":
                 stable = names.setdefault(
                     view.model_id, f"{name}-explorer-{len(names) + 1}"
                 )

@@ -26,7 +26,9 @@ from helpers.explorers.gates import CellExplorer, GateExplorer
 from helpers.explorers.graph import GraphExplorer
 from helpers.explorers.guided import GuidedExplorer, GuidedScene
 from helpers.explorers.jacobian import JacobianExplorer
+from helpers.explorers.patches import PatchExplorer
 from helpers.explorers.patterns import PatternExplorer
+from helpers.explorers.photo_attention import PhotoAttentionExplorer
 from helpers.explorers.positions import PositionExplorer
 from helpers.explorers.quiz import Option, Question, Quiz
 from helpers.explorers.receptive_field import ReceptiveFieldExplorer
@@ -34,6 +36,7 @@ from helpers.explorers.sampling import SamplingExplorer
 from helpers.explorers.softmax import SoftmaxExplorer
 from helpers.explorers.tokens import TokenExplorer
 from helpers.explorers.unroll import UnrollExplorer
+from helpers.explorers.upload import PhotoUpload
 from helpers.explorers.window import WindowExplorer
 
 __all__ = [
@@ -63,7 +66,10 @@ __all__ = [
     "ImageAttentionExplorer",
     "JacobianExplorer",
     "Option",
+    "PatchExplorer",
     "PatternExplorer",
+    "PhotoAttentionExplorer",
+    "PhotoUpload",
     "PlaceExplorer",
     "PositionExplorer",
     "Question",

@@ -44,23 +44,6 @@ def finite_array(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
     return array
 
 
-def webp(name: str, image, longest: int | None = None) -> bytes:
-    """Encode an image as WebP: as a photograph, at most `longest` pixels wide or high, or else without loss.
-
-    Raises ValueError for what is not uint8 (H, W, 3).
-    """
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            f"{name}: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
-        )
-    picture, stream = Image.fromarray(image), io.BytesIO()
-    if longest:
-        picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    picture.save(stream, "WEBP", lossless=not longest, quality=60, method=6)
-    return stream.getvalue()
-
-
 def attention_rows(name: str, values, shape: tuple[int | str, ...]) -> np.ndarray:
     """Return `values` as float64 weights; ValueError if one is negative or a row does not sum to 1 ± 1e-3."""
     weights = finite_array(name, values, shape)
@@ -74,6 +57,28 @@ def attention_rows(name: str, values, shape: tuple[int | str, ...]) -> np.ndarra
         got = f"row {worst} of shape {weights.shape} with sum {sums[worst]:.4f}"
         raise ValueError(f"{name}: got {got}, expected 1 ± 0.001")
     return weights
+
+
+def require_photo(name: str, image) -> np.ndarray:
+    """Return a photograph, uint8 of shape (H, W, 3); else raise ValueError."""
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"{name}: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
+        )
+    return image
+
+
+def webp(name: str, image, longest: int | None = None) -> bytes:
+    """Encode an image as WebP: as a photograph, at most `longest` pixels wide or high, or else without loss.
+
+    Raises ValueError as `require_photo` does.
+    """
+    picture, stream = Image.fromarray(require_photo(name, image)), io.BytesIO()
+    if longest:
+        picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    picture.save(stream, "WEBP", lossless=not longest, quality=60, method=6)
+    return stream.getvalue()
 
 
 def within(name: str, value: float, low: float, high: float) -> float:

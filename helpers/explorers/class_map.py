@@ -11,6 +11,7 @@ from helpers.explorers.base import (
     Explorer,
     finite_array,
     one_of,
+    require_photo,
     webp,
     within,
     words,
@@ -43,11 +44,7 @@ class ClassMap:
         count = len(self.names)
         store("scores", finite_array("scores", self.scores, (count,)))
         store("maps", finite_array("maps", self.maps, (count, "h", "w")))
-        image = np.asarray(self.image)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(
-                f"image: got {image.dtype} of shape {image.shape}, expected uint8 (H, W, 3)"
-            )
+        image = require_photo("image", self.image)
         if image.shape[0] != image.shape[1]:
             raise ValueError(
                 f"image: got {image.shape[:2]} pixels, expected as many high as wide"

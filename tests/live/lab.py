@@ -35,7 +35,9 @@ IDLE = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 
 FINISHED = (
     f"{IDLE} && ({CELLS}.every(cell => cell.executionCount) || {ERRORS}.length > 0)"
 )
-MODEL_IDS = f"{OUTPUTS}.flatMap(output => output.data?.['{VIEW}']?.model_id ?? [])"
+# Of explorers; another widget brings its own HTML, for pages without a kernel.
+EXPLORERS = f"{OUTPUTS}.filter(output => !output.data?.['text/html'])"
+MODEL_IDS = f"{EXPLORERS}.flatMap(output => output.data?.['{VIEW}']?.model_id ?? [])"
 START_SECONDS = 120
 RUN_SECONDS = 900
 

@@ -80,6 +80,16 @@ CELLS = {
         stored({policy.VIEW: {}}),
         "failed",
     ),
+    "a widget that a note stands for": (
+        show(explorer("0a1b") | {"text/html": "needs a kernel"}),
+        stored({"text/html": "needs a kernel", "text/plain": "Explorer()"}),
+        "passed",
+    ),
+    "another note": (
+        show(explorer("0a1b") | {"text/html": "needs a kernel"}),
+        stored({"text/html": "needs nothing", "text/plain": "Explorer()"}),
+        "failed",
+    ),
     "much memory": (MUCH_MEMORY, None, "passed"),
 }
 

@@ -31,6 +31,14 @@ CELLS = [
     "for _ in tqdm(range(30)):\n    pass",
     "print(object())",
     "for _ in tqdm(range(30), leave=False):\n    pass",
+    """
+import ipywidgets
+class Live(ipywidgets.VBox):
+    def _repr_mimebundle_(self, **options):
+        return super()._repr_mimebundle_(**options) | {"text/html": "needs a kernel"}
+    def __repr__(self):
+        return "Live()"
+Live()""",
 ]
 
 
@@ -80,6 +88,8 @@ def test_refresh_stores_explorers_and_is_stable(folder, monkeypatch):
     ]
     assert notebook.cells[5].outputs[0].text == "100%|██████████| 30/30\n"
     assert notebook.cells[7].outputs == []  # a bar that cleans up leaves nothing
+    (told,) = notebook.cells[8].outputs  # for a page without a kernel
+    assert told.data == {"text/html": "needs a kernel", "text/plain": "Live()"}
     assert notebook.cells[0].metadata == {"tags": ["hide-cell"]}
     for rule in set(policy.RULES) - {policy.begins_for_colab}:
         assert not list(rule(notebook, "scratch"))

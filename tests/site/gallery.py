@@ -7,6 +7,7 @@ from pathlib import Path
 import ipywidgets
 import numpy as np
 import torch
+from site_extension.outputs import bytes_apart
 
 from helpers.data import Vocabulary
 from helpers.decoding import beam_search
@@ -38,7 +39,9 @@ from helpers.explorers import (
     ImageAttentionExplorer,
     JacobianExplorer,
     Option,
+    PatchExplorer,
     PatternExplorer,
+    PhotoAttentionExplorer,
     PlaceExplorer,
     PositionExplorer,
     Question,
@@ -374,6 +377,32 @@ def explorers():
             word=1,
             label="Captions",
         ),
+        "patches of a photo": PatchExplorer(
+            {
+                name: random.integers(0, 256, (48, 48, 3), dtype=np.uint8)
+                for name in ("one", "two")
+            },
+            (8, 12, 16),
+            d_model=16,
+            patch=12,
+            lifted=5,
+            label="Patches of a photo",
+        ),
+        "photo attention": PhotoAttentionExplorer(
+            {
+                name: (
+                    random.integers(0, 256, (60, 80, 3), dtype=np.uint8),
+                    np.reshape(weights(6 * 51, 51), (2, 3, 51, 51)),
+                )
+                for name in ("one", "two")
+            },
+            (6, 8),
+            stride=2,
+            query=5,
+            layer=0,
+            ratio=1,
+            label="Photo attention",
+        ),
         "quiz": Quiz(
             [
                 Question("What gives weights?", [yes, no]),
@@ -395,10 +424,14 @@ def write(folder, shown):
         f'<script type="application/vnd.jupyter.widget-view+json">{{"model_id": "{name}"}}</script>'
         for name in shown
     )
-    (folder / "index.html").write_text(
+    page, scripts = bytes_apart(
         f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Gallery</title>
         <link rel="icon" href="data:,">
         <script type="application/vnd.jupyter.widget-state+json">{state}</script>
         <script defer src="explorer-loader.js"></script><main><h1>Gallery</h1>{views}</main></html>"""
     )
+    (folder / "index.html").write_text(page)
+    (folder / "explorers").mkdir()
+    for name, script in scripts.items():
+        (folder / "explorers" / f"{name}.js").write_text(script)
     shutil.copy(LOADER, folder)

@@ -125,7 +125,8 @@ def state(root):
             const id = JSON.parse(script(view)[place].textContent).model_id;
             const model = script(state).map((s) => JSON.parse(s.textContent).state[id]).find(Boolean);
             const bytes = (text) => [...atob(text)].map((c) => c.charCodeAt(0));
-            return [model.state, (model.buffers ?? []).map(({ path, data }) => [path[0], bytes(data)])];
+            const here = (model.buffers ?? []).filter(({ data }) => data);  // others stand in files of their own
+            return [model.state, here.map(({ path, data }) => [path[0], bytes(data)])];
         }""",
         [STATE, STATE.replace("state", "view")],
     )

@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-const SHARED = ["field.js", "inflate.js", "parts.js", "plot.js", "surfaces.js", "wordpiece.js", "writing.js"]; // what the others import
+const SHARED = ["apart.js", "field.js", "inflate.js", "parts.js", "plot.js", "surfaces.js", "wordpiece.js", "writing.js"]; // what the others import
 const here = fileURLToPath(new URL(".", import.meta.url));
 const outdir = process.argv[2] ?? fileURLToPath(new URL("../static", import.meta.url));
 

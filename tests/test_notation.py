@@ -47,8 +47,11 @@ WORDS = re.compile(r"\\(?:text|operatorname|mathrm|begin|end)\*?\s*\{[^{}]*\}")
 ACCENTS = {"hat", "tilde", "dot"}
 FONTS = {"mathbf", "boldsymbol", "mathcal", "mathbb"}
 LETTERS = set(
-    "alpha beta gamma delta epsilon eta theta lambda mu rho sigma tau phi varphi omega "
-    "Delta Theta Phi varnothing".split()
+    re.findall(
+        r"\w+",
+        "alpha beta gamma delta epsilon eta theta lambda mu rho sigma tau phi varphi omega "
+        "Delta Theta Phi varnothing",
+    )
 )
 TOKEN = re.compile(r"\\(?P<command>[A-Za-z]+)|(?P<letter>[A-Za-z])|(?P<other>\S)")
 
@@ -75,12 +78,16 @@ def symbols(formula):
 
 def formulas(markdown):
     """What stands between dollar signs."""
-    return [display or inline for display, inline in FORMULA.findall(CODE.sub("", markdown))]
+    return [
+        display or inline for display, inline in FORMULA.findall(CODE.sub("", markdown))
+    ]
 
 
 def listed(section):
     """The symbols in the first column of a section's table."""
-    (body,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    (body,) = re.findall(
+        rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE
+    )
     rows = re.findall(r"^\| (\$.*?) \|", body, re.MULTILINE)
     return set().union(*(symbols(f) for row in rows for f in formulas(row)))
 
@@ -106,7 +113,10 @@ def used(chapter):
     ("formula", "expected"),
     [
         (r"\hat{\mathbf{z}}_t", {("hat", "bold", "z"), ("", "", "t")}),
-        (r"\boldsymbol\theta \cdot \mathbf x", {("", "bold", "theta"), ("", "bold", "x")}),
+        (
+            r"\boldsymbol\theta \cdot \mathbf x",
+            {("", "bold", "theta"), ("", "bold", "x")},
+        ),
         (r"\hat y_{\text{true}} + \tanh a", {("hat", "", "y"), ("", "", "a")}),
         (r"\operatorname{softmax}(e^{-\tau})", {("", "", "e"), ("", "", "tau")}),
     ],

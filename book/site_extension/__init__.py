@@ -7,8 +7,9 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
 
-from . import icons, katex_server
+from . import glossary, icons, katex_server
 from .outputs import Explorer, PlotlyFigure, say_once
+from .search import SearchFiveLanguages
 
 VENDORED = {
     "katex/dist/katex.min.css": "katex",
@@ -69,6 +70,8 @@ def setup(app: Sphinx) -> dict:
         [PlotlyFigure, Explorer]
     )  # a cached list: what is appended stays registered
     katex_server.install()
+    glossary.setup(app)
+    app.add_search_language(SearchFiveLanguages)
     app.connect("html-page-context", repair_names)
     app.connect("build-finished", copy_vendored)
     app.connect("build-finished", empty_font_awesome)

@@ -7,7 +7,8 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
 
-from . import glossary, icons, katex_server
+from . import glossary, icons, katex_server, sharing
+from .borrowed import BorrowedExplorer
 from .outputs import Explorer, PlotlyFigure, say_once
 from .search import SearchFiveLanguages
 
@@ -71,6 +72,8 @@ def setup(app: Sphinx) -> dict:
     )  # a cached list: what is appended stays registered
     katex_server.install()
     glossary.setup(app)
+    sharing.setup(app)
+    app.add_directive("explorer", BorrowedExplorer)
     app.add_search_language(SearchFiveLanguages)
     app.connect("html-page-context", repair_names)
     app.connect("build-finished", copy_vendored)

@@ -57,11 +57,12 @@
 
   const drawn = () => !all(".pa-place:empty").length && all(".pa-figure, .pa-explorer").every(({ dataset }) => dataset.ready);
 
-  /** Resolves when everything is drawn, or could not be within 20 seconds. */
-  async function ready() {
+  /** Resolves when everything is drawn, or could not be within so many seconds; says whether it is. */
+  async function ready(seconds = 20) {
     dispatchEvent(new Event("beforeprint"));
-    const most = performance.now() + 20_000;
+    const most = performance.now() + 1000 * seconds;
     while (!drawn() && performance.now() < most) await new Promise((next) => setTimeout(next, 50));
+    return drawn();
   }
 
   // The theme's button and the keyboard wait until the page is ready; the browser's own menu cannot be made to.

@@ -18,6 +18,7 @@ from pypdf.generic import ArrayObject, NameObject, TextStringObject
 
 TARGET = build.ROOT / "_build" / "paying-attention.pdf"
 MOST_PAGES = 200
+LONGEST = 180  # seconds to draw a page; a busy machine draws later, not otherwise
 PAPER = {"format": "A4", "prefer_css_page_size": True, "print_background": True}
 LAYOUT = "@page { size: A4 landscape; margin: 10mm 12mm 12mm; }"
 UNNUMBERED = "@page { @bottom-left { content: none } @bottom-right { content: none } }"
@@ -36,10 +37,11 @@ def sources() -> list[str]:
 
 
 def print_page(browser: Browser, url: str) -> bytes:
-    """Return a page of the site as PDF, all of it drawn, without page numbers."""
+    """Return a page of the site as PDF, all of it drawn, without page numbers; RuntimeError where that takes too long."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(url)
-    page.evaluate("readyForPaper()")
+    page.goto(url, timeout=1000 * LONGEST)
+    if not page.evaluate(f"readyForPaper({LONGEST})"):
+        raise RuntimeError(f"{url}: not drawn within {LONGEST} s")
     page.add_style_tag(content=UNNUMBERED)
     printed = page.pdf(**PAPER)
     page.close()

@@ -22,7 +22,7 @@ def text(reader):
 def handout(page):
     """A chapter as a browser prints it, without a reader who scrolled; and the page."""
     page.goto(CHAPTER)
-    page.evaluate("readyForPaper()")
+    assert page.evaluate("readyForPaper(120)")
     return PdfReader(io.BytesIO(page.pdf(**pdf.PAPER))), page
 
 

@@ -18,13 +18,19 @@ UNIT = tests --ignore tests/site --ignore tests/live
 AGAIN = --reruns 1 --only-rerun "Timeout|no frame|crashed|has been closed"
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-fast test-portable refresh bench lint explorers clean site-environment environment
+.PHONY: help book pdf preview test test-fast test-portable refresh bench lint linkcheck explorers clean site-environment environment
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
 book:  ## build the site and serve it on localhost (PORT=8000)
 	@$(python) book/tools/serve.py $(PORT)
+
+pdf: environment  ## print the whole book into _build/paying-attention.pdf
+	@chromium=$$($(python) book/tools/chromium.py) && $(VENV) CHROMIUM="$$chromium" python book/tools/pdf.py
+
+preview: environment  ## photograph the first page anew, for the README and for messengers
+	@chromium=$$($(python) book/tools/chromium.py) && $(VENV) CHROMIUM="$$chromium" python book/tools/preview.py
 
 test: lint  ## everything: linters, unit tests, notebooks, the site in a browser, JupyterLab
 	@$(VENV) pytest $(UNIT) -n 2
@@ -48,6 +54,9 @@ bench: environment  ## page weight, ready time, slider to paint, time to build t
 
 lint: environment  ## style, errors and spelling
 	@$(VENV) ruff check --quiet --output-format concise && $(VENV) ruff format --check --quiet && $(VENV) codespell
+
+linkcheck: environment  ## all links: inside the book each target, to other sites the form of the address
+	@$(VENV) pytest tests/test_links.py tests/site/test_site.py -k link
 
 explorers: site-environment  ## bundle the explorers' JavaScript anew
 	@$(VENV) node helpers/explorers/js/build.mjs

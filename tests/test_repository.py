@@ -75,6 +75,27 @@ def test_the_repository_has_one_address(name):
     assert mentions and set(mentions) == {ADDRESS}
 
 
+def test_the_readme_leads_to_the_published_pages():
+    from site_extension.sharing import published
+
+    pages = re.findall(
+        r"https://[\w-]+\.github\.io/[^>)\s]*", (ROOT / "README.md").read_text()
+    )
+    assert pages and set(pages) == {published(ADDRESS)}
+
+
+def test_the_newest_release_is_the_version_to_cite():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    version, date = re.search(
+        r"^## (\d+\.\d+\.\d+), (\S+)$",
+        (ROOT / "CHANGELOG.md").read_text(),
+        re.MULTILINE,
+    ).groups()
+    assert version == cited["version"] == project["version"]
+    assert date == str(cited["date-released"])
+
+
 def test_the_package_needs_what_a_readers_kernel_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["dependencies"]

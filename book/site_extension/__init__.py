@@ -7,8 +7,10 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
 
-from . import icons, katex_server
+from . import glossary, icons, katex_server, sharing
+from .borrowed import BorrowedExplorer
 from .outputs import Explorer, PlotlyFigure, bytes_apart, say_once
+from .search import SearchFiveLanguages
 
 VENDORED = {
     "katex/dist/katex.min.css": "katex",
@@ -74,6 +76,10 @@ def setup(app: Sphinx) -> dict:
         [PlotlyFigure, Explorer]
     )  # a cached list: what is appended stays registered
     katex_server.install()
+    glossary.setup(app)
+    sharing.setup(app)
+    app.add_directive("explorer", BorrowedExplorer)
+    app.add_search_language(SearchFiveLanguages)
     app.connect("html-page-context", repair_names)
     app.connect("build-finished", copy_vendored)
     app.connect("build-finished", empty_font_awesome)

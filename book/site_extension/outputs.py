@@ -49,20 +49,34 @@ class PlotlyFigure:
 
 
 class Explorer:
-    """The build warns of an explorer that would stay empty on the page; MyST-NB writes all others itself."""
+    """The build warns of an explorer that would stay empty on the page; a reader without JavaScript is told of each."""
 
     mime_priority_overrides = ()
 
     @staticmethod
-    def handle_mime(renderer: NbElementRenderer, data: MimeData, inline: bool) -> None:
-        """Look up the state that the notebook stores for the explorer."""
+    def handle_mime(
+        renderer: NbElementRenderer, data: MimeData, inline: bool
+    ) -> list[nodes.Node] | None:
+        """Return the explorer's place, if the notebook stores its state, or None for any other mime type."""
         if data.mime_type != WIDGET_VIEW_MIMETYPE:
-            return
+            return None
         widgets = renderer.renderer.nb_client.nb_metadata.get("widgets", {})
-        model_id = data.content["model_id"]
-        if model_id not in widgets.get(WIDGET_STATE_MIMETYPE, {}).get("state", {}):
+        states = widgets.get(WIDGET_STATE_MIMETYPE, {}).get("state", {})
+        if data.content["model_id"] not in states:
             message = f"cell {data.cell_index}: an explorer without stored state; run `make refresh`"
             renderer.logger.warning(message, subtype="explorer_state", line=data.line)
+            return None
+        label = states[data.content["model_id"]]["state"].get("label", "")
+        told = nodes.raw(text=without_script(label), format="html")
+        return [*renderer.render_widget_view(data), told]
+
+
+def without_script(label: str) -> str:
+    """HTML that stands in an explorer's place where JavaScript is switched off."""
+    return (
+        f'<noscript><p class="pa-told">Explorer: {escape(label)}. '
+        "It needs JavaScript.</p></noscript>"
+    )
 
 
 def bytes_apart(page: str) -> tuple[str, dict[str, str]]:

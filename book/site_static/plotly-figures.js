@@ -47,12 +47,16 @@ async function draw(figure) {
   figure.dataset.ready = "true";
 }
 
+// A figure is drawn when it comes near the viewport, or when the page is printed.
+function drawOnce(figure) {
+  if (figure.dataset.started) return;
+  figure.dataset.started = "true";
+  nearby.unobserve(figure);
+  draw(figure).catch((error) => console.error("a figure could not be drawn:", error));
+}
 const nearby = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (isIntersecting) {
-      nearby.unobserve(target);
-      draw(target).catch((error) => console.error("a figure could not be drawn:", error));
-    }
-  }
+  for (const { isIntersecting, target } of entries) if (isIntersecting) drawOnce(target);
 }, { rootMargin: "600px" });
-document.querySelectorAll(".pa-figure").forEach((figure) => nearby.observe(figure));
+const figures = document.querySelectorAll(".pa-figure");
+figures.forEach((figure) => nearby.observe(figure));
+addEventListener("beforeprint", () => figures.forEach(drawOnce));

@@ -108,8 +108,9 @@ MOMENTUM_STEP = Exercise(
     difficulty=2,
     minutes=10,
     task=(
-        "Write one step: first $\\mathbf{u} \\leftarrow \\mu\\mathbf{u} + \\mathbf{g}$, then "
-        "$\\mathbf{p} \\leftarrow \\mathbf{p} - \\eta\\mathbf{u}$. Return both, the point first, with `torch.stack`."
+        "Write one step: first $\\mathbf{u} \\leftarrow \\mu\\mathbf{u} + \\nabla f$, then "
+        "$\\boldsymbol\\theta \\leftarrow \\boldsymbol\\theta - \\eta\\mathbf{u}$; in the code `p` is the point "
+        "$\\boldsymbol\\theta$ and `g` the gradient there. Return both, the point first, with `torch.stack`."
     ),
     hint="The point moves with the *new* velocity.",
     solution=momentum_step,
@@ -152,11 +153,12 @@ LOGITS_GRADIENT = Exercise(
     difficulty=3,
     minutes=15,
     task=(
-        "For one example the cross-entropy is $-\\log p_y$ with $\\mathbf{p} = \\mathrm{softmax}(\\mathbf{o})$. Derive "
-        "it by the logits $\\mathbf{o}$, and write the gradient of the *mean* over a batch, without autograd."
+        "For one example the cross-entropy is $-\\log \\hat y_{\\text{true}}$ with "
+        "$\\hat{\\mathbf{y}} = \\operatorname{softmax}(\\mathbf{o})$. Derive it by the logits $\\mathbf{o}$, "
+        "and write the gradient of the *mean* over a batch, without autograd."
     ),
     hint=(
-        "−log p_y = log Σ exp(o) − o_y. Derive the two terms one after the other: the first gives the softmax itself."
+        "−log ŷ = log Σ exp(o) − o, both of the true class. Derive the two terms one after the other: the first gives the softmax itself."
     ),
     solution=logits_gradient,
     cases=[

@@ -52,7 +52,7 @@ def sound():
         "model_module": "anywidget",
         "model_module_version": "~0.9.*",
         "model_name": "AnyModel",
-        "state": {"_esm": ESM, "n": 42},
+        "state": {"_esm": ESM, "n": 42, "label": "A number"},
     }
     state = {"version_major": 2, "version_minor": 0, "state": {"number": model}}
     language = {"name": "python", "pygments_lexer": "ipython3"}
@@ -101,6 +101,9 @@ NOTEBOOKS = {
     "without_alt": and_also(figure({})),
     "foreign": and_also(
         new_markdown_cell('<img src="https://example.org/picture.png" alt="A picture">')
+    ),
+    "borrowing_nothing": and_also(
+        new_markdown_cell("```{explorer} sound.ipynb\n:label: Nothing\n```")
     ),
     "wide": and_also(new_markdown_cell('<div style="width: 2000px">wide</div>')),
 }
@@ -215,6 +218,15 @@ def test_a_page_without_space_does_not_load_it(read):
 def test_an_explorer_without_stored_state_fails_the_build(warnings):
     (warning,) = warnings("without_state")
     assert "an explorer without stored state" in warning
+
+
+def test_an_explorer_that_the_other_page_has_not_fails_the_build(book):
+    (error,) = [
+        line
+        for line in book[1].splitlines()
+        if "borrowing_nothing" in line and "ERROR" in line
+    ]
+    assert "label: got 'Nothing', expected one of ['A number']" in error
 
 
 def test_an_unknown_mime_type_fails_the_build(warnings):

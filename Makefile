@@ -18,7 +18,8 @@ UNIT = tests --ignore tests/site --ignore tests/live
 AGAIN = --reruns 1 --only-rerun "Timeout|no frame|crashed|has been closed"
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf preview test test-fast test-portable refresh bench lint linkcheck explorers clean site-environment environment
+.PHONY: help book zip pdf preview test test-fast test-portable test-colab test-binder test-oldest test-newest linkcheck links \
+	refresh bench lint explorers clean site-environment environment
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -31,6 +32,9 @@ pdf: environment  ## print the whole book into _build/paying-attention.pdf
 
 preview: environment  ## photograph the first page anew, for the README and for messengers
 	@chromium=$$($(python) book/tools/chromium.py) && $(VENV) CHROMIUM="$$chromium" python book/tools/preview.py
+
+zip: site-environment  ## the site as one archive to take along, _build/paying-attention.zip
+	@$(python) book/tools/archive.py
 
 test: lint  ## everything: linters, unit tests, notebooks, the site in a browser, JupyterLab
 	@$(VENV) pytest $(UNIT) -n 2
@@ -45,6 +49,16 @@ test-fast: environment  ## the unit tests without the slow ones, under a minute
 test-portable: environment  ## the notebooks as an older CPU would compute them
 	@$(VENV) ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE \
 		pytest --nbval notebooks -n 2 --dist loadfile
+
+test-colab:  ## the chapters alone, with the versions that Colab brings
+test-binder:  ## the chapters in what Binder makes of binder/
+test-oldest:  ## unit tests and chapters with the lowest versions that requirements.txt allows
+test-newest:  ## unit tests and chapters with the newest versions
+test-colab test-binder test-oldest test-newest:
+	@$(python) book/tools/elsewhere.py $(@:test-%=%)
+
+links: site-environment  ## ask every other host that the book links to whether the page is there
+	@$(python) book/tools/links.py
 
 refresh: environment  ## run the notebooks again and store what they show (NOTEBOOKS=06_attention: only this one)
 	@$(VENV) python book/tools/refresh.py $(NOTEBOOKS)

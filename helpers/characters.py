@@ -18,8 +18,15 @@ HIDDEN_SIZE = 128  # of the recorded model
 
 
 def alice() -> tuple[Vocabulary, dict[str, torch.Tensor]]:
-    """The characters of the book and its three parts, "train", "validation" and "test", as whole numbers (T,)."""
-    text = book_text("carroll-alice")
+    """The characters of "Alice in Wonderland" and its three parts: see `characters`."""
+    return characters(book_text("carroll-alice"))
+
+
+def characters(text: str) -> tuple[Vocabulary, dict[str, torch.Tensor]]:
+    """The characters of a text and its three parts, "train", "validation" and "test", as whole numbers (T,).
+
+    Raises ValueError for a text of too few paragraphs to be cut.
+    """
     vocabulary = Vocabulary([text])
     parts = dict(zip(("train", "validation", "test"), split_text(text), strict=True))
     return vocabulary, {

@@ -286,24 +286,31 @@ def train(
     """Train on mini-batches, each epoch in a new random order (drawn with `seed`).
 
     Returns the loss on all of x, y before the first epoch and after each, and the parameters at these moments,
-    (epochs + 1, number of parameters). Raises ValueError if the loss is not finite.
+    (epochs + 1, number of parameters). Interrupting the cell stops the training: the model stays as trained so far, and
+    the epochs that were finished are returned. Raises ValueError if the loss is not finite.
     """
     generator = torch.Generator().manual_seed(seed)
     losses = [model.loss(x, y)]
     path = [parameters_to_vector(model.parameters)]
-    for _ in tqdm(range(epochs), desc=description, leave=False):
-        for rows in torch.randperm(len(x), generator=generator).split(batch_size):
-            model.forward(x[rows])
-            model.backward(y[rows])
-            optimizer.step()
-        losses.append(model.loss(x, y))
-        path.append(parameters_to_vector(model.parameters))
-        if not math.isfinite(losses[-1]):
-            raise ValueError(
-                f"loss: got {losses[-1]} after {len(losses) - 1} epochs, expected a finite number; "
-                "lower learning_rate"
-            )
-    return losses, torch.stack(path)
+    try:
+        for _ in tqdm(range(epochs), desc=description, leave=False):
+            for rows in torch.randperm(len(x), generator=generator).split(batch_size):
+                model.forward(x[rows])
+                model.backward(y[rows])
+                optimizer.step()
+            losses.append(model.loss(x, y))
+            path.append(parameters_to_vector(model.parameters))
+            if not math.isfinite(losses[-1]):
+                raise ValueError(
+                    f"loss: got {losses[-1]} after {len(losses) - 1} epochs, expected a finite number; "
+                    "lower learning_rate"
+                )
+    except KeyboardInterrupt:
+        done = len(losses) - 1
+        print(
+            f"{description}: stopped after {done} of {epochs} epochs; the model is as trained so far"
+        )
+    return losses[: len(path)], torch.stack(path)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

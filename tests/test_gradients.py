@@ -153,6 +153,25 @@ def test_backward_by_hand_is_autograds(sizes):
         assert (p.grad - grad).abs().max() <= 1e-12
 
 
+def test_an_interruption_keeps_model_and_finished_epochs(capsys):
+    x, y = torch.randn(64, 3), torch.arange(64) % 2
+    model, steps = MLP([3, 4, 2], seed=0), []
+
+    class Interrupted(SGD):
+        def step(self):
+            super().step()
+            steps.append(1)
+            if len(steps) == 5:  # two steps an epoch
+                raise KeyboardInterrupt
+
+    losses, path = train(
+        model, Interrupted(model.parameters, 0.1), x, y, epochs=9, description="walk"
+    )
+    assert len(losses) == len(path) == 3 and losses[2] < losses[0]
+    assert not torch.equal(parameters_to_vector(model.parameters), path[-1])
+    assert "walk: stopped after 2 of 9 epochs" in capsys.readouterr().out
+
+
 def test_training_lowers_the_loss_and_keeps_the_path():
     (x, y), *_ = digits()
     model = MLP([64, 16, 10], seed=0)

@@ -1,9 +1,11 @@
 """The training loop: it learns, repeats itself, and gives back what an interruption leaves."""
 
+import time
 from itertools import pairwise
 
 import pytest
 import torch
+from jupyter_client.manager import start_new_kernel
 from safetensors.torch import save_file
 from torch import nn
 
@@ -48,6 +50,44 @@ def test_interruption_keeps_model_and_history(capsys):
         and not model.training
     )
     assert "line: stopped after 5 of 50 steps" in capsys.readouterr().out
+
+
+LONG = """
+import time, torch
+from torch import nn
+from helpers.training import fit
+
+model = nn.Linear(3, 1)
+
+def loss(generator):
+    time.sleep(0.01)
+    return (model(torch.randn(16, 3, generator=generator)) ** 2).mean()
+
+history = fit(model, loss, steps=100_000, learning_rate=0.01, description="long")
+"""
+KEPT = "0 < len(history.loss) < 100_000 and history.seconds > 0"
+
+
+@pytest.mark.slow
+def test_a_cell_that_is_interrupted_keeps_model_and_history():
+    """With the stop button of a notebook, which sends the kernel a signal, wherever it is."""
+    manager, client = start_new_kernel()
+    try:
+        client.execute(LONG)
+        while True:  # until the bar moves
+            message = client.get_iopub_msg(timeout=60)
+            if "long:" in message["content"].get("text", ""):
+                break
+        time.sleep(0.5)
+        manager.interrupt_kernel()
+        asked = {"kept": KEPT, "usable": "model(torch.zeros(2, 3)).shape[0]"}
+        reply = client.execute("", user_expressions=asked, reply=True, timeout=60)
+        answers = reply["content"]["user_expressions"]
+        said = {name: answer.get("data") for name, answer in answers.items()}
+        assert said == {"kept": {"text/plain": "True"}, "usable": {"text/plain": "2"}}
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def test_early_stopping_keeps_the_best_weights():

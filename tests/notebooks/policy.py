@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import nbformat
-import yaml
+from first_cell import source as first_cell
 from IPython.core.displayhook import DisplayHook
 from IPython.core.inputtransformer2 import TransformerManager
 
@@ -35,24 +35,6 @@ MACHINE_PATH = re.compile(
     r"(?<![\w.:/])/(?:home|root|Users|tmp|var|opt|usr|mnt|content)/|\b[A-Z]:\\"
 )
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
-
-
-def repository():
-    """Return the address of the book's repository, as _config.yml has it."""
-    return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))[
-        "repository"
-    ]["url"]
-
-
-def first_cell():
-    """Return the source of the cell with which each chapter begins: it fetches the book's code on Colab."""
-    return (
-        "# The book's own code; on Colab it is fetched first.\n"
-        "try:\n"
-        "    import helpers  # noqa: F401\n"
-        "except ModuleNotFoundError:\n"
-        f'    %pip install -q "git+{repository()}"'
-    )
 
 
 def code_cells(notebook):
@@ -252,11 +234,11 @@ def figures_have_alt_text(notebook, name):
 
 
 def begins_for_colab(notebook, name):
-    """The first code cell, and no other, fetches the book where it is missing; the page leaves it out."""
+    """The first code cell, and no other, finds or fetches the book where it is missing; the page leaves it out."""
     cell, *others = code_cells(notebook)
     if cell.source != first_cell() or cell.metadata.get("tags") != ["remove-cell"]:
-        yield f"the first code cell, tagged remove-cell, must be:\n{first_cell()}"
-    if any("pip install" in other.source for other in others):
+        yield f"the first code cell, tagged remove-cell, must be what book/tools/first_cell.py writes:\n{first_cell()}"
+    if any(re.search(r"\bpip3? +install", other.source) for other in others):
         yield "only the first code cell may install something"
 
 

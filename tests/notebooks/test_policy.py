@@ -13,7 +13,6 @@ NOTEBOOKS = sorted((policy.ROOT / "notebooks").glob("*.ipynb"))
 SANITISER = get_sanitize_patterns(
     (policy.ROOT / "tests/notebooks/nbval.cfg").read_text(encoding="utf-8")
 )
-ADDRESS = "https://example.org/book"
 
 
 def test_there_are_notebooks():
@@ -28,9 +27,8 @@ def test_notebook(path, rule):
 
 
 @pytest.fixture
-def good(monkeypatch):
+def good():
     """A small notebook that satisfies every rule."""
-    monkeypatch.setattr(policy, "repository", lambda: ADDRESS)
     view = {"version_major": 2, "version_minor": 0, "model_id": "good-explorer-1"}
     figure = {"data": [], "layout": {"meta": {"alt": "The loss falls from 3 to 1."}}}
     bar = "train: 100%|██████████| 30/30\n"

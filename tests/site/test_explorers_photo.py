@@ -1,10 +1,12 @@
 """The explorers of a Vision Transformer in a browser: their numbers are Python's, maps come when they are asked for."""
 
+import io
 from pathlib import Path
 
 import gallery
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 from reading import new_page
 from test_explorers import explorer, gallery_address, slide, value  # noqa: F401
@@ -162,6 +164,23 @@ def test_its_costs_are_pythons(explorer):  # noqa: F811
         cost, shown = list(python.cost().values()), facts(explorer)
         assert [int(text.replace(",", "")) for text in shown[:4]] == cost[:4]
         assert shown[4] == f"{cost[4] / 1e6:.1f} M"
+
+
+@PATCHES
+def test_a_token_is_the_pixels_of_its_patch(explorer):  # noqa: F811
+    python = gallery.explorers()["patches of a photo"]
+    for at, bytes_ in enumerate(python._images):
+        choose(explorer, "Photo", at)
+        expect(explorer.locator("dl output").last).not_to_have_text("…")
+        picture = np.asarray(Image.open(io.BytesIO(bytes_)).convert("RGB"))
+        for lifted in (1, 7, 16):
+            slide(explorer.get_by_role("slider", name="Lifted out"), lifted)
+            row, column = divmod(lifted - 1, 4)
+            patch = picture[12 * row : 12 * row + 12, 12 * column : 12 * column + 12]
+            shown = [int(part) for part in facts(explorer)[5].split(", ")]
+            assert np.abs(patch.mean(axis=(0, 1)) - shown).max() < 3
+    slide(explorer.get_by_role("slider", name="Lifted out"), 0)
+    assert facts(explorer)[5] == "–"
 
 
 @PATCHES

@@ -41,13 +41,8 @@ class Record:
     """What there is so far, written after each run."""
 
     def __init__(self):
-        self.what = {
-            "networks": {},
-            "rates": [],
-            "runs": [],
-            "nearest": [],
-            "longer": [],
-        }
+        parts = ("rates", "runs", "nearest", "augmented", "longer")
+        self.what = {"networks": {}} | {part: [] for part in parts}
         if FILE.exists():
             self.what |= json.loads(FILE.read_text())
         self.weights = load_file(WEIGHTS) if WEIGHTS.exists() else {}

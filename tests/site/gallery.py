@@ -384,7 +384,7 @@ def explorers():
             },
             (8, 12, 16),
             d_model=16,
-            patch=12,
+            patch=8,
             lifted=5,
             label="Patches of a photo",
         ),
@@ -392,7 +392,7 @@ def explorers():
             {
                 name: (
                     random.integers(0, 256, (60, 80, 3), dtype=np.uint8),
-                    np.reshape(weights(6 * 51, 51), (2, 3, 51, 51)),
+                    np.reshape(weights(9 * 51, 51), (3, 3, 51, 51)),
                 )
                 for name in ("one", "two")
             },

@@ -1,10 +1,12 @@
 """The explorers of a Vision Transformer in a browser: their numbers are Python's, maps come when they are asked for."""
 
+import io
 from pathlib import Path
 
 import gallery
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 from reading import new_page
 from test_explorers import explorer, gallery_address, slide, value  # noqa: F401
@@ -43,9 +45,10 @@ def test_its_numbers_are_pythons(explorer, show):  # noqa: F811
     slide(explorer.get_by_role("slider", name="Outline"), 0.35)
     expect(explorer.locator("dl output").first).not_to_have_text("…")
     for python.layer, python.ratio, python.query in ((0, 0, 0), (1, 2, 7), (1, 1, 12)):
-        for name in ("layer", "ratio", "query"):
-            label = {"ratio": "Discard"}.get(name, name.capitalize())
-            slide(explorer.get_by_role("slider", name=label), getattr(python, name))
+        choose(explorer, "Discard", python.ratio)
+        for label in ("Layer", "Query"):
+            slider = explorer.get_by_role("slider", name=label)
+            slide(slider, getattr(python, label.lower()))
         weights = python.weights()
         patches = weights[1 + registers :]
         shown, best = facts(explorer), int(patches.argmax())
@@ -86,7 +89,7 @@ def test_a_head_is_chosen_among_all(explorer):  # noqa: F811
     canvas = explorer.locator("canvas").last
     box = canvas.bounding_box()
     canvas.click(position={"x": box["width"] - 6, "y": box["height"] - 6})
-    assert explorer.get_by_role("slider", name="Layer").input_value() == "1"
+    assert explorer.get_by_role("slider", name="Layer").input_value() == "2"
     assert explorer.get_by_role("slider", name="Head").input_value() == "2"
     assert explorer.get_by_label("Show", exact=True).input_value() == "head"
 
@@ -165,6 +168,24 @@ def test_its_costs_are_pythons(explorer):  # noqa: F811
 
 
 @PATCHES
+def test_a_token_is_the_pixels_of_its_patch(explorer):  # noqa: F811
+    python = gallery.explorers()["patches of a photo"]
+    slide(explorer.get_by_role("slider", name="Side of a patch"), 1)  # 12 pixels
+    for at, bytes_ in enumerate(python._images):
+        choose(explorer, "Photo", at)
+        expect(explorer.locator("dl output").last).not_to_have_text("…")
+        picture = np.asarray(Image.open(io.BytesIO(bytes_)).convert("RGB"))
+        for lifted in (1, 7, 16):
+            slide(explorer.get_by_role("slider", name="Lifted out"), lifted)
+            row, column = divmod(lifted - 1, 4)
+            patch = picture[12 * row : 12 * row + 12, 12 * column : 12 * column + 12]
+            shown = [int(part) for part in facts(explorer)[5].split(", ")]
+            assert np.abs(patch.mean(axis=(0, 1)) - shown).max() < 3
+    slide(explorer.get_by_role("slider", name="Lifted out"), 0)
+    assert facts(explorer)[5] == "–"
+
+
+@PATCHES
 def test_patches_are_lifted_as_far_as_the_one_that_is_clicked(explorer):  # noqa: F811
     canvas, lifted = (
         explorer.locator("canvas").first,
@@ -172,7 +193,7 @@ def test_patches_are_lifted_as_far_as_the_one_that_is_clicked(explorer):  # noqa
     )
     box = canvas.bounding_box()
     canvas.click(position={"x": box["width"] / 2 + 3, "y": box["height"] / 2 + 3})
-    assert lifted.input_value() == str(2 * 4 + 3)
+    assert lifted.input_value() == str(3 * 6 + 4)
     slide(explorer.get_by_role("slider", name="Side of a patch"), 2)
     assert lifted.get_attribute("max") == "9"
     assert lifted.input_value() == "9"  # there are no more

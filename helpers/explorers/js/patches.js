@@ -10,6 +10,15 @@ export function cost(side, patch, d) {
   return { patches, each: 3 * patch ** 2, tokens, weights: tokens ** 2, work: 12 * tokens * d ** 2 + 2 * tokens ** 2 * d };
 }
 
+/** The mean red, green and blue of a square of a picture, 0 to 255. */
+function meanColour(picture, left, top, side) {
+  const paint = new OffscreenCanvas(side, side).getContext("2d");
+  paint.drawImage(picture, left, top, side, side, 0, 0, side, side);
+  const { data } = paint.getImageData(0, 0, side, side), sums = [0, 0, 0];
+  data.forEach((value, i) => { if (i % 4 < 3) sums[i % 4] += value; });
+  return sums.map((sum) => Math.round(sum / side ** 2));
+}
+
 async function render(context) {
   const { model } = context, frame = new Frame(context, "PatchExplorer"), names = frame.get("_names"), side = frame.get("_side"), sizes = frame.get("_sizes"), d = frame.get("_d_model");
   const pictures = [], coming = new Set();
@@ -44,7 +53,7 @@ async function render(context) {
   line.canvas.style.cursor = "auto";
   frame.picture.classList.add("pa-beside");
   frame.picture.append(photo.box, line.box);
-  const terms = ["patches N", "numbers in each", "tokens T", "weights of a head, T²", "multiply-adds of a layer"].map((name) => [name, number()]);
+  const terms = ["patches N", "numbers in each", "tokens T", "weights of a head, T²", "multiply-adds of a layer", "mean R, G, B of the last"].map((name) => [name, number()]);
   frame.picture.after(
     h("p", { class: "pa-legend" }, h("span", {}, "■ class token"), h("span", {}, "▣ lifted last; click a patch to lift as far"), h("span", {}, `a layer with d = ${d}: 12Td² + 2T²d`)),
     h("dl", {}, ...terms.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
@@ -83,8 +92,9 @@ async function render(context) {
       }
     }
     const place = lifted ? `row ${Math.floor((lifted - 1) / across) + 1}, column ${((lifted - 1) % across) + 1}` : "", millions = `${fixed(work / 1e6, 1)} M`;
+    const colour = !lifted ? "–" : picture ? meanColour(picture, ((lifted - 1) % across) * pixels, Math.floor((lifted - 1) / across) * pixels, Math.round(pixels)).join(", ") : "…";
     write(photo.title, `${names[at]}, ${side} × ${side} pixels`);
-    [whole(patches), whole(each), whole(tokens), whole(weights), millions].forEach((text, i) => write(terms[i][1], text));
+    [whole(patches), whole(each), whole(tokens), whole(weights), millions, colour].forEach((text, i) => write(terms[i][1], text));
     write(frame.summary, `${names[at]} in patches of ${patch} × ${patch} pixels: ${whole(patches)} patches of ${whole(each)} numbers, ${whole(tokens)} tokens with the class token, ${
       whole(weights)} weights in each head, ${millions} multiply-adds in a layer. ${lifted ? `${lifted} lifted out, the last from ${place}.` : "None lifted out yet."}`);
   }

@@ -87,7 +87,7 @@ async function render(context) {
   frame.select("show", "Show", frame.get("_shown"));
   frame.range("layer", { label: "Layer", min: 0, max: layers - 1, show: (layer) => `${layer + 1} of ${layers}` });
   const headSlider = frame.range("head", { label: "Head", min: 0, max: heads - 1, show: (head) => `${head + 1} of ${heads}` });
-  frame.range("ratio", { label: "Discard", min: 0, max: ratios.length - 1, show: (ratio) => percent(ratios[ratio]) });
+  frame.select("ratio", "Discard", ratios.map((ratio, i) => [i, percent(ratio)]), Number);
   frame.range("keep", { label: "Outline", min: 0.05, max: 1, step: 0.05, show: percent });
   frame.range("opacity", { label: "Shade", min: 0, max: 1, step: 0.05, show: percent });
   frame.reset();

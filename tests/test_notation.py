@@ -38,7 +38,16 @@ SECTIONS = {
         "Pictures",
         "Self-attention in vision",
     ],
+    "09_vit": [
+        "Gradients",
+        "Attention",
+        "Transformer",
+        "Pictures",
+        "The Vision Transformer",
+    ],
+    "09a_data_hunger": [],
 }
+SECTIONS = {name: SECTIONS[name] for name in CHAPTERS}
 
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$", re.DOTALL)
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)

@@ -37,7 +37,7 @@ def sources() -> list[str]:
 
 
 def print_page(browser: Browser, url: str) -> bytes:
-    """Return a page of the site as PDF, all of it drawn, without page numbers; RuntimeError where that takes too long."""
+    """Return a page as PDF, all of it drawn, without page numbers; RuntimeError where that takes too long."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(url, timeout=1000 * LONGEST)
     if not page.evaluate(f"readyForPaper({LONGEST})"):

@@ -1,5 +1,6 @@
 """The built site as a reader meets it, every page of it."""
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -108,7 +109,8 @@ def test_links_and_files_exist(site, path):
     for element in soup(site / path).select("[href], [src]"):
         url = urlsplit(element.get("href") or element.get("src") or "")
         if url.scheme or url.netloc:
-            assert element.name == "a", f"{element} is fetched from another host"
+            named = element.name == "a" or element.get("rel") == ["canonical"]
+            assert named, f"{element} is fetched from another host"
             continue
         target = (site / path).parent / unquote(url.path) if url.path else site / path
         is_there = target.is_file()
@@ -151,9 +153,51 @@ def test_pictures_say_what_they_show(site, path):
     assert silent == []
 
 
-def test_search_finds_the_chapter(page):
-    page.goto("/search.html?q=alignment")
-    page.locator("#search-results a[href*='06_attention.html']").first.wait_for()
+@pytest.mark.parametrize(
+    ("asked", "chapter"),
+    [
+        ("alignment", "06_attention"),
+        ("attention", "06_attention"),
+        ("Aufmerksamkeit", "06_attention"),
+        ("Schlüssel", "06_attention"),
+        ("어텐션", "06_attention"),
+        ("自注意力", "06_attention"),
+        ("注意機構", "06_attention"),
+        ("隠れ層", "01_gradients"),
+    ],
+)
+def test_search_finds_term_and_chapter_in_five_languages(page, asked, chapter):
+    page.goto(f"/search.html?q={asked}")
+    found = page.locator("#search-results li a")
+    page.locator(f"#search-results a[href*='{chapter}.html']").first.wait_for()
+    assert found.first.text_content().casefold() == asked.casefold()
+    term = found.filter(has_text=re.compile(f"^{asked}$"))
+    term.and_(page.locator("[href*='glossary.html#term']")).click()
+    page.locator("dt:target").filter(has_text=asked).wait_for()
+
+
+@pytest.mark.parametrize("asked", ["schlussel", "頭"])  # without its dots; one sign
+def test_search_finds_the_glossary_by_a_part(page, asked):
+    page.goto(f"/search.html?q={asked}")
+    page.locator("#search-results a[href*='glossary.html']").first.wait_for()
+
+
+def test_search_finds_nothing_where_nothing_is(page):
+    page.goto("/search.html?q=無此詞語")
+    page.get_by_text("did not match any documents").wait_for()
+
+
+def test_search_index_is_light(site):
+    assert len(gzip.compress((site / "searchindex.js").read_bytes())) / 1000 < 250
+
+
+def test_glossary_says_which_language_a_term_is_in(site):
+    page = BeautifulSoup((site / "book" / "glossary.html").read_text(), "html.parser")
+    terms = page.select("dl.pa-glossary > dt")
+    assert len(terms) > 5 * 120
+    spoken = [term.select_one("span[lang]") for term in terms]
+    assert {word["lang"] for word in spoken} == {"en", "de", "ko", "zh-Hant", "ja"}
+    assert [w["lang"] for w in spoken if w.get_text() == "自注意力機制"] == ["zh-Hant"]
 
 
 def test_theme_button_makes_the_page_dark(page):

@@ -46,6 +46,9 @@ def pytest_configure(config):
         "1"  # two notebooks at a time must not fight for two cores
     )
 
+    # Plotly 5 and 6 would say it in HTML as well, Plotly 7 no more.
+    os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
+
     from nbval.kernel import RunningKernel
     from nbval.plugin import IPyNbCell
 

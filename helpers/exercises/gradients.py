@@ -158,7 +158,8 @@ LOGITS_GRADIENT = Exercise(
         "and write the gradient of the *mean* over a batch, without autograd."
     ),
     hint=(
-        "−log ŷ = log Σ exp(o) − o, both of the true class. Derive the two terms one after the other: the first gives the softmax itself."
+        "−log ŷ = log Σ exp(o) − o, both of the true class. Derive the two terms one after the other: "
+        "the first gives the softmax itself."
     ),
     solution=logits_gradient,
     cases=[

@@ -36,10 +36,11 @@ def fuse(weights: Tensor, fusion: str = "mean") -> Tensor:
 
 
 def discard(weights: Tensor, ratio: float) -> Tensor:
-    """Without the smallest ⌊ratio · T⌋ weights of each row (…, T), and the row to sum 1 again; 0 ≤ ratio < 1.
+    """Each row (…, T) without its smallest ⌊ratio · T⌋ weights, brought back to sum 1.
 
-    Raises ValueError for another ratio. Of equal weights, those of earlier tokens are kept.
-    Source: Gildenblat 2020, who drops the smallest of the whole map, so that a row may lose all or nothing.
+    Of equal weights, those of earlier tokens are kept. 0 ≤ ratio < 1, or ValueError.
+    Source: Gildenblat 2020, who drops the smallest of the whole map: there a row may
+    lose all or nothing.
     """
     if not 0 <= ratio < 1:
         raise ValueError(f"ratio: got {ratio}, expected at least 0 and less than 1")
@@ -50,11 +51,12 @@ def discard(weights: Tensor, ratio: float) -> Tensor:
 
 
 def rollout(weights: Tensor, fusion: str = "mean", ratio: float = 0.0) -> Tensor:
-    """Where each token's state comes from: weights (N, h, T, T) → (N, T, T), entry n after layers 0 to n.
+    """Where each token's state comes from: weights (N, h, T, T) → (N, T, T), entry n
+    after layers 0 to n.
 
-    A layer is A = (fused heads + identity) / 2, for what the residual connection passes on; R = A · R of the layers
-    below. Each row sums to 1. Raises ValueError as `fuse` and `discard` do.
-    Source: Abnar and Zuidema 2020, section 3.
+    A layer is A = (fused heads + identity) / 2, for what the residual connection passes
+    on; R = A · R of the layers below. Each row sums to 1.
+    Raises ValueError as `fuse` and `discard` do. Source: Abnar and Zuidema 2020, 3.
     """
     require_weights(weights, 4)
     stay = torch.eye(weights.shape[-1], dtype=weights.dtype)

@@ -39,7 +39,9 @@ def require_divisible(name: str, images: torch.Tensor, patch: int) -> None:
 
 
 def cut(images: torch.Tensor, patch: int) -> torch.Tensor:
-    """images (B, C, H, W) → their patches row by row, (B, N, C·p²). Raises ValueError for sides p does not divide."""
+    """images (B, C, H, W) → their patches row by row, (B, N, C·p²).
+
+    Raises ValueError for sides that p does not divide."""
     require_divisible("images", images, patch)
     return rearrange(images, "b c (y i) (x j) -> b (y x) (c i j)", i=patch, j=patch)
 

@@ -4,10 +4,14 @@ Each function gives what the chapters' models and explorers take, or a ValueErro
 """
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MOST_BYTES, MOST_PIXELS, LEAST_SIDE = 20_000_000, 50_000_000, 32  # of a photo
 
 
 def text(path: str | Path) -> str:
@@ -28,22 +32,66 @@ def text(path: str | Path) -> str:
 
 
 def photo(path: str | Path, side: int | None = None) -> np.ndarray:
-    """The pixels of a picture, (H, W, 3) in uint8, turned upright; with `side`, its middle as a square of that many.
+    """The pixels of a picture in a file, (H, W, 3) in uint8; with `side`, its middle as a square of that many.
 
-    Raises ValueError for a missing file, one that is no picture, and a side below 1.
+    Raises ValueError for a missing file, a side below 1, and as `read_photo` does.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     if side is not None and side < 1:
         raise ValueError(f"side: got {side}, expected at least 1")
+    data = _file(path).read_bytes()
     try:
-        with Image.open(_file(path)) as file:
-            picture = ImageOps.exif_transpose(file).convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+        pixels = read_photo(data)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return middle(pixels, side) if side else pixels
+
+
+def read_photo(data: bytes) -> np.ndarray:
+    """The picture in an image file: bytes → (H, W, 3), uint8, upright, on white where it was transparent.
+
+    Raises ValueError for what is no image or is damaged, moves, has fewer than 32 pixels a side, more than 50 million
+    in all, or more than 20 MB.
+    """
+    if len(data) > MOST_BYTES:
         raise ValueError(
-            f"{path}: got a file that cannot be read as a picture ({error}), expected PNG, JPEG, WebP or GIF"
-        ) from error
-    return np.asarray(ImageOps.fit(picture, (side, side)) if side else picture)
+            f"file: got {len(data) / 1e6:.1f} MB, expected at most {MOST_BYTES / 1e6:.0f}"
+        )
+    try:
+        picture = Image.open(io.BytesIO(data))
+        width, height = picture.size  # known before anything is decoded
+        if width * height > MOST_PIXELS:
+            raise ValueError(
+                f"photo: got {width} × {height} pixels, expected at most {MOST_PIXELS / 1e6:.0f} million"
+            )
+        if min(width, height) < LEAST_SIDE:
+            raise ValueError(
+                f"photo: got {width} × {height} pixels, expected {LEAST_SIDE} or more a side"
+            )
+        if (frames := getattr(picture, "n_frames", 1)) > 1:
+            raise ValueError(f"photo: got {frames} frames, expected one still picture")
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip
+            picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
+        if picture.has_transparency_data:
+            picture = picture.convert("RGBA")
+            white = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(white, picture)
+        return np.array(picture.convert("RGB"))
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"file: got {len(data)} bytes that are no image, expected a photo, such as JPEG or PNG"
+        ) from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"file: the image is damaged ({error})") from error
+
+
+def middle(image: np.ndarray, side: int) -> np.ndarray:
+    """The middle square of a picture (H, W, 3), as (side, side, 3), both in uint8."""
+    height, width, _ = image.shape
+    least = min(height, width)
+    top, left = (height - least) // 2, (width - least) // 2
+    square = Image.fromarray(image[top : top + least, left : left + least])
+    return np.array(square.resize((side, side), Image.Resampling.BICUBIC))
 
 
 def series(path: str | Path, columns: Sequence[str] | None = None) -> np.ndarray:

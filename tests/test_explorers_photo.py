@@ -12,7 +12,8 @@ from site_extension.outputs import bytes_apart
 from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.explorers import PatchExplorer, PhotoAttentionExplorer, PhotoUpload
-from helpers.explorers.upload import HERE_ONLY, middle, read_photo, uploaded
+from helpers.explorers.upload import HERE_ONLY, uploaded
+from helpers.own import middle, read_photo
 from helpers.rollout import FUSIONS, discard, fuse, keep_mass, rollout
 from helpers.transformer import EncoderLayer
 

@@ -68,14 +68,14 @@ def test_text_that_is_none(folder):
 
 
 def test_photo_is_upright_and_in_colour(folder):
-    picture = Image.new("L", (40, 20))
+    picture = Image.new("L", (80, 40))
     picture.putpixel((0, 0), 255)
     exif = picture.getexif()
     exif[0x0112] = 6  # the camera was turned: show it a quarter turn clockwise
     picture.save("turned.png", exif=exif)
     pixels = own.photo("turned.png")
-    assert pixels.shape == (40, 20, 3) and pixels.dtype == np.uint8
-    assert pixels[0, 19].tolist() == [255, 255, 255] and pixels.sum() == 3 * 255
+    assert pixels.shape == (80, 40, 3) and pixels.dtype == np.uint8
+    assert pixels[0, 39].tolist() == [255, 255, 255] and pixels.sum() == 3 * 255
 
 
 def test_photo_as_a_square_is_the_middle(folder):
@@ -87,7 +87,9 @@ def test_photo_as_a_square_is_the_middle(folder):
 
 
 def test_photo_that_is_none(folder):
-    with pytest.raises(ValueError, match=r"letters\.txt: got a file that cannot .*PNG"):
+    with pytest.raises(
+        ValueError, match=r"letters\.txt: file: got \d+ bytes that are no image"
+    ):
         own.photo("letters.txt")
     with pytest.raises(ValueError, match=r"phto\.jpg: got no such file, .*photo\.jpg"):
         own.photo("phto.jpg")

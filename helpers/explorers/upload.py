@@ -1,66 +1,17 @@
 """The reader's own photograph: read from any image file, shown by an explorer, with what is wrong said beside it."""
 
-import io
 from collections.abc import Callable
 from html import escape
 
 import ipywidgets
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-MOST_BYTES, MOST_PIXELS, LEAST_SIDE = 20_000_000, 50_000_000, 32
+from helpers.own import middle, read_photo
+
 HERE_ONLY = (
     "<p><b>Your own photograph</b> needs a running notebook: open this chapter in Jupyter, Binder or Colab, "
     "and here is a button for a file.</p>"
 )
-
-
-def read_photo(data: bytes) -> np.ndarray:
-    """The picture in an image file: bytes → (H, W, 3), uint8, upright, on white where it was transparent.
-
-    Raises ValueError for what is no image or is damaged, moves, has fewer than 32 pixels a side, more than 50 million
-    in all, or more than 20 MB.
-    """
-    if len(data) > MOST_BYTES:
-        raise ValueError(
-            f"file: got {len(data) / 1e6:.1f} MB, expected at most {MOST_BYTES / 1e6:.0f}"
-        )
-    try:
-        picture = Image.open(io.BytesIO(data))
-        width, height = picture.size  # known before anything is decoded
-        if width * height > MOST_PIXELS:
-            raise ValueError(
-                f"photo: got {width} × {height} pixels, expected at most {MOST_PIXELS / 1e6:.0f} million"
-            )
-        if min(width, height) < LEAST_SIDE:
-            raise ValueError(
-                f"photo: got {width} × {height} pixels, expected {LEAST_SIDE} or more a side"
-            )
-        if (frames := getattr(picture, "n_frames", 1)) > 1:
-            raise ValueError(f"photo: got {frames} frames, expected one still picture")
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip
-            picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-            white = Image.new("RGBA", picture.size, "white")
-            picture = Image.alpha_composite(white, picture)
-        return np.array(picture.convert("RGB"))
-    except UnidentifiedImageError:
-        raise ValueError(
-            f"file: got {len(data)} bytes that are no image, expected a photo, such as JPEG or PNG"
-        ) from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"file: the image is damaged ({error})") from error
-
-
-def middle(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle square of a picture (H, W, 3), as (side, side, 3), both in uint8."""
-    height, width, _ = image.shape
-    least = min(height, width)
-    top, left = (height - least) // 2, (width - least) // 2
-    square = Image.fromarray(image[top : top + least, left : left + least])
-    return np.array(square.resize((side, side), Image.Resampling.BICUBIC))
 
 
 def uploaded(value) -> list[tuple[str, bytes]]:

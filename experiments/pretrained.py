@@ -28,7 +28,6 @@ from sklearn.linear_model import LogisticRegression
 from helpers.bert import Bert, PretrainedEncoder, pretrained
 from helpers.data import fetch
 from helpers.heads import (
-    RECORDED,
     answers,
     book_sentences,
     chosen_and_tested,
@@ -36,6 +35,7 @@ from helpers.heads import (
     verb_questions,
 )
 from helpers.reviews import film_reviews
+from helpers.training import RECORDED
 
 SENTENCE = "The animal didn't cross the street because it was too tired."
 SPLITS, UNTRAINED = 20, 5

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from helpers.bert import Bert, PretrainedEncoder, our_names, pretrained
 from helpers.data import fetch
 from helpers.heads import (
-    RECORDED,
     STATISTICS,
     Question,
     answers,
@@ -25,6 +24,7 @@ from helpers.heads import (
     written,
 )
 from helpers.tokens import WordPiece
+from helpers.training import RECORDED
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdef.", *(f"##{c}" for c in "abcdef")]

@@ -62,6 +62,7 @@ class PatchExplorer(Explorer):
                     f"sizes: got {size}, expected sides of patches that divide {side} pixels"
                 )
         within("d_model", d_model, 1, 100_000)
+        one_of("patch", patch, list(sizes))
         super().__init__(
             _names=list(photos),
             _images=[

@@ -32,6 +32,8 @@ MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 # Of an explorer's state, what the version of ipywidgets or anywidget decides.
 OF_THE_PROTOCOL = ("_model_", "_view_", "_anywidget_id", "_dom_classes")
 OF_EVERY_WIDGET = {"layout", "tabbable", "tooltip"}
+# How many bytes each picture in a trait has, which Pillow decides; the pixels are the same.
+OF_THE_ENCODER = {"_images"}
 ROUNDING = 2e-3  # the share of a number by which another processor may round otherwise
 
 
@@ -126,7 +128,8 @@ def model_ids(outputs):
 def differences(stored, now):
     """Yield the traits in which an explorer's state is not the stored one, by more than rounding."""
     for name, value in stored["state"].items():
-        ours = name not in OF_EVERY_WIDGET and not name.startswith(OF_THE_PROTOCOL)
+        ours = name not in OF_EVERY_WIDGET | OF_THE_ENCODER
+        ours = ours and not name.startswith(OF_THE_PROTOCOL)
         if ours and not is_close(value, now["state"].get(name)):
             yield name
     before, after = buffers(stored), buffers(now)
@@ -136,9 +139,9 @@ def differences(stored, now):
 
 
 def buffers(model):
-    """Return the binary traits of a stored widget by name."""
+    """Return the binary traits of a stored widget by name, those of a list by name and place."""
     return {
-        each["path"][0]: base64.b64decode(each["data"])
+        "/".join(map(str, each["path"])): base64.b64decode(each["data"])
         for each in model.get("buffers", [])
     }
 

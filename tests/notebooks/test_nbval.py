@@ -1,5 +1,6 @@
 """The strict comparison sees a difference that matters, and only that: one notebook, run once by nbval."""
 
+import base64
 import copy
 import importlib.util
 import io
@@ -228,6 +229,7 @@ def test_images_may_have_other_bytes(strict):
         ("_esm", "export const other", ["_esm"]),
         ("_anywidget_id", "helpers.other", []),
         ("tooltip", "Colab has none", []),
+        ("_images", [11, 21], []),
     ],
 )
 def test_traits_are_the_same_up_to_rounding(strict, trait, value, found):
@@ -238,6 +240,7 @@ def test_traits_are_the_same_up_to_rounding(strict, trait, value, found):
             "_esm": "export",
             "_anywidget_id": "helpers.explorers.Explorer",
             "tooltip": None,
+            "_images": [10, 20],
         }
     }
     now = copy.deepcopy(stored)
@@ -248,3 +251,18 @@ def test_traits_are_the_same_up_to_rounding(strict, trait, value, found):
 def test_a_binary_trait_that_is_missing_is_named(strict):
     stored = {"state": {}, "buffers": LIVE_STATE["buffers"]}
     assert list(strict.differences(stored, {"state": {}})) == ["weights"]
+
+
+def test_of_a_list_of_binary_traits_each_is_compared(strict):
+    packed = [base64.b64encode(bytes([level] * 4)).decode() for level in (10, 200)]
+    stored, now = (
+        {
+            "state": {},
+            "buffers": [
+                {"path": ["_maps", 0], "data": first, "encoding": "base64"},
+                {"path": ["_maps", 1], "data": packed[0], "encoding": "base64"},
+            ],
+        }
+        for first in packed
+    )
+    assert list(strict.differences(stored, now)) == ["_maps/0"]

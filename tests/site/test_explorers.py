@@ -3,6 +3,7 @@
 import io
 import json
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import gallery
@@ -62,23 +63,35 @@ def gallery_address(serving, tmp_path_factory):
     return serving(folder)
 
 
-@pytest.fixture
-def explorer(request, browser, where, place, kind):
-    """The explorer on its page, drawn; at the end, no error and no request to another host."""
+@contextmanager
+def opened(request, browser, where):
+    """A page with explorers; at the end, no error and no request to another host."""
     on_site = where != "gallery"
     address = request.getfixturevalue("address" if on_site else "gallery_address")
     page, problems = new_page(browser, address)
     page.set_viewport_size(TALL)
     page.goto(f"/notebooks/{where}.html" if on_site else "/index.html")
+    yield page
+    page.context.close()
+    assert problems == []
+
+
+def drawn(page, place, kind):
+    """The explorer at a place of a page, drawn."""
     reached = page.locator(".pa-place").nth(place)
     reached.scroll_into_view_if_needed()  # only now the explorer starts
     root = reached.locator(".pa-explorer")
     expect(root).to_have_attribute("data-explorer", kind)
     expect(root).to_have_attribute("data-ready", "true")
     root.scroll_into_view_if_needed()
-    yield root
-    page.context.close()
-    assert problems == []
+    return root
+
+
+@pytest.fixture
+def explorer(request, browser, where, place, kind):
+    """An explorer on its page."""
+    with opened(request, browser, where) as page:
+        yield drawn(page, place, kind)
 
 
 def numbers(root):
@@ -142,8 +155,7 @@ def softmax(logits, temperature=1.0):
 # --- all explorers --------------------------------------------------------------------------------------------
 
 
-@cases()
-def test_it_keeps_the_contract(explorer):
+def keep_the_contract(explorer):
     assert explorer.get_attribute("aria-label")
     assert explorer.locator(".pa-summary[aria-live=polite]").inner_text().strip()
     assert numbers(explorer)
@@ -156,10 +168,6 @@ def test_it_keeps_the_contract(explorer):
     assert explorer.locator("input, select").evaluate_all(
         "all => all.every((each) => each.labels.length)"
     )
-    ready = explorer.page.evaluate(
-        "performance.getEntriesByName('explorer-ready').length"
-    )
-    assert 1 <= ready <= explorer.page.locator(".pa-explorer").count()
 
 
 def moves(control):
@@ -217,30 +225,52 @@ DARK = """() => {
     page.style.setProperty('--pst-color-background', '#111');
     page.dataset.theme = 'dark';
 }"""
+PAINTED = (
+    "root => [...root.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL())"
+)
+INSIDE = """root => [...root.querySelectorAll('canvas, svg, table, input, select, button')].every((each) =>
+    each.getBoundingClientRect().right <= root.getBoundingClientRect().right + 0.5)"""
 
 
-@cases()
-def test_it_follows_the_theme(explorer):
-    canvases = "all => all.map((canvas) => canvas.toDataURL())"
-    light, painted = (
-        picture(explorer),
-        explorer.locator("canvas").evaluate_all(canvases),
-    )
-    explorer.page.evaluate(DARK)
-    assert not same(picture(explorer), light)
-    if explorer.get_attribute("data-explorer").endswith("AttentionExplorer"):
-        assert explorer.locator("canvas").evaluate_all(canvases) != painted
+# A page is opened once for what leaves an explorer as it is, and for a few explorers at a time.
+@pytest.mark.parametrize(
+    ("where", "some"),
+    [
+        (where, here[i : i + 6])
+        for where in ("gallery", *PAGES)
+        for here in [[case[1:] for case in CASES if case[0] == where]]
+        for i in range(0, len(here), 6)
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"from {value[0][0]}",
+)
+def test_explorers_keep_the_contract_follow_the_theme_and_fit_a_phone(
+    request, browser, where, some
+):
+    with opened(request, browser, where) as page:
+        explorers = {
+            f"{kind} {place}": drawn(page, place, kind) for place, kind in some
+        }
+        light, painted = {}, {}
+        for name, explorer in explorers.items():
+            keep_the_contract(explorer)
+            light[name] = picture(explorer)
+            painted[name] = explorer.evaluate(PAINTED)
+        ready = page.evaluate("performance.getEntriesByName('explorer-ready').length")
+        assert 1 <= ready <= page.locator(".pa-explorer").count()
 
+        page.evaluate(DARK)
+        for name, explorer in explorers.items():
+            assert not same(picture(explorer), light[name]), name
+            if "AttentionExplorer" in name:
+                assert explorer.evaluate(PAINTED) != painted[name], name
 
-@cases()
-def test_it_fits_a_phone(explorer):
-    explorer.page.set_viewport_size({"width": 375, "height": 720})
-    explorer.page.wait_for_function("() => !document.getAnimations().length")
-    for _ in range(2):
-        explorer.page.evaluate(FRAME)
-    inside = """root => [...root.querySelectorAll('canvas, svg, table, input, select, button')].every((each) =>
-        each.getBoundingClientRect().right <= root.getBoundingClientRect().right + 0.5)"""
-    assert explorer.evaluate(inside)
+        page.set_viewport_size({"width": 375, "height": 720})
+        page.wait_for_function("() => !document.getAnimations().length")
+        for name, explorer in explorers.items():
+            explorer.scroll_into_view_if_needed()
+            for _ in range(2):
+                page.evaluate(FRAME)
+            assert explorer.evaluate(INSIDE), name
 
 
 # --- each kind ------------------------------------------------------------------------------------------------

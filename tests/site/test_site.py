@@ -38,12 +38,21 @@ def test_the_start_leads_to_the_first_page(page):
 
 
 @every_page
-def test_page_needs_no_other_host_and_no_excuse(page, path):
-    page.goto(f"/{path}")
+def test_page_is_light_and_needs_no_other_host_and_no_excuse(site, page, path):
+    sizes = count_bytes(page)
+    page.goto(f"/{path}", wait_until="networkidle")
+    assert 0 < sum(sizes) / 1000 <= MOST_KB
     scroll_through(page)  # the fixture then looks at requests, console and errors
     assert page.locator("h1:visible").count() == 1
     unreadable = page.locator(".katex-error, .katex [style*='#cc0000']")  # shown in red
     assert unreadable.all_text_contents() == []
+    drawn = page.evaluate("""() => [...document.querySelectorAll("*")]
+        .flatMap((element) => ["::before", "::after"].map((part) => getComputedStyle(element, part)))
+        .filter((style) => /Awesome 6 Free/.test(style.fontFamily))
+        .flatMap((style) => style.content.match(/[\\ue000-\\uf8ff]/g) ?? [])
+        .map((icon) => icon.codePointAt(0))""")
+    assert set(drawn)
+    assert set(drawn) <= set(TTFont(site / icons.FONT).getBestCmap())
 
 
 # All pages have one frame, whose colours and whose size have little to do with each other: two of the four ways to see
@@ -65,25 +74,6 @@ def test_page_is_accessible(page, path, theme, size):
     scroll_through(page)
     assert violations(page) == []
     assert sideways(page) == 0
-
-
-@every_page
-def test_page_is_light(page, path):
-    sizes = count_bytes(page)
-    page.goto(f"/{path}", wait_until="networkidle")
-    assert 0 < sum(sizes) / 1000 <= MOST_KB
-
-
-@every_page
-def test_icons_are_in_their_font(site, page, path):
-    page.goto(f"/{path}")
-    drawn = page.evaluate("""() => [...document.querySelectorAll("*")]
-        .flatMap((element) => ["::before", "::after"].map((part) => getComputedStyle(element, part)))
-        .filter((style) => /Awesome 6 Free/.test(style.fontFamily))
-        .flatMap((style) => style.content.match(/[\\ue000-\\uf8ff]/g) ?? [])
-        .map((icon) => icon.codePointAt(0))""")
-    assert set(drawn)
-    assert set(drawn) <= set(TTFont(site / icons.FONT).getBestCmap())
 
 
 @pytest.mark.parametrize("path", [f"{chapter}.html" for chapter in CHAPTERS])

@@ -25,7 +25,7 @@ UNNUMBERED = "@page { @bottom-left { content: none } @bottom-right { content: no
 NUMBERS = """@page { @bottom-left { content: "Paying Attention"; font: 8pt Georgia, serif; color: #555; }
     @bottom-right { content: counter(page); font: 8pt Georgia, serif; color: #555; } }
     p { break-after: page; margin: 0; } p:last-child { break-after: auto; }"""
-CONTENTS = """body { columns: 2; column-gap: 2cm; font: 11pt/1.7 Georgia, serif; } h1 { column-span: all; }
+CONTENTS = """body { font: 11pt/1.7 Georgia, serif; } div { display: grid; grid-auto-flow: column; gap: 0 2cm; }
     p { margin: 0; display: flex; justify-content: space-between; } a { color: inherit; text-decoration: none; }"""
 
 
@@ -65,7 +65,9 @@ def contents_page(
         f'<p><a href="{escape(url)}">{escape(name)}</a> <span>{number}</span></p>'
         for url, name, number in chapters
     ]
-    page = print_html(browser, CONTENTS, f"<h1>{escape(title)}</h1>{''.join(lines)}")
+    rows = f"grid-template: repeat({len(lines) // 2 + 1}, auto) / 1fr 1fr"
+    body = f"<h1>{escape(title)}</h1><div style='{rows}'>{''.join(lines)}</div>"
+    page = print_html(browser, CONTENTS, body)
     if len(page.pages) != 1:
         raise ValueError(f"contents: got {len(page.pages)} pages, expected 1")
     return page
@@ -118,7 +120,7 @@ def print_book(
     for page, number in zip(writer.pages, numbers.pages, strict=True):
         page.merge_page(number)
     for path, start in starts.items():
-        writer.add_outline_item(titles[path], start)
+        writer.add_outline_item(title=titles[path], page_number=start)
     lead_links(writer, address, home, starts)
     writer.add_metadata(
         {"/Title": "Paying Attention", "/Author": "The Paying Attention authors"}

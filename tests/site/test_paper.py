@@ -14,8 +14,9 @@ OPEN = "document.querySelectorAll('article details[open]').length"
 
 
 def text(reader):
-    """All words of a PDF."""
-    return " ".join(" ".join(page.extract_text() for page in reader.pages).split())
+    """All words of a PDF, without ligatures."""
+    pages = " ".join(page.extract_text() for page in reader.pages)
+    return " ".join(pages.replace("ﬁ", "fi").replace("ﬂ", "fl").split())
 
 
 @pytest.fixture
@@ -27,10 +28,12 @@ def page(page):
 
 @pytest.fixture
 def handout(page):
-    """A chapter as a browser prints it, without a reader who scrolled; and the page."""
+    """A chapter as a browser prints it, without a reader who scrolled; and the page, ready for paper again."""
     page.goto(CHAPTER)
     assert page.evaluate("readyForPaper(120)")
-    return PdfReader(io.BytesIO(page.pdf(**pdf.PAPER))), page
+    printed = PdfReader(io.BytesIO(page.pdf(**pdf.PAPER)))
+    assert page.evaluate("readyForPaper(120)")
+    return printed, page
 
 
 def test_a_handout_holds_what_the_page_would_show_only_later(handout):
@@ -103,7 +106,8 @@ def test_pages_become_one_book(browser, address, site):
         assert re.search(rf"{title}\s+{start + 1}\b", contents)
         assert title in reader.pages[start].extract_text()
     for number, page in enumerate(reader.pages, 1):
-        assert page.extract_text().split()[-1] == str(number)
+        foot = rf"\b{number}\s*Paying Attention|Paying Attention\s*{number}\b"
+        assert re.search(foot, page.extract_text())
 
     links = [
         annotation.get_object()
@@ -121,5 +125,5 @@ def test_pages_become_one_book(browser, address, site):
 
 def test_contents_longer_than_a_page_are_refused(browser):
     chapters = [("https://example.org", f"Chapter {i}", i) for i in range(200)]
-    with pytest.raises(ValueError, match="contents: got 3 pages, expected 1"):
+    with pytest.raises(ValueError, match=r"contents: got [2-9] pages, expected 1"):
         pdf.contents_page(browser, "Much", chapters)

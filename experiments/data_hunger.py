@@ -12,10 +12,8 @@ they vary. Writes helpers/recorded/data_hunger.json and, of CNN and ViT with see
 """
 
 import json
-import platform
 import sys
 import time
-from importlib import metadata
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -24,7 +22,7 @@ from helpers.data import fashion
 from helpers.data_hunger import BATCH_SIZE, SIZES, build, draw_photos, train
 from helpers.resnet import count_flops, count_parameters
 from helpers.small_cnn import accuracy
-from helpers.training import RECORDED
+from helpers.training import RECORDED, versions
 
 SEEDS = [0, 1, 2]
 STEPS = {"CNN": 380, "ViT": 300}
@@ -57,10 +55,7 @@ class Record:
         self.what |= {
             "what": f"photos of Fashion-MNIST; steps of {BATCH_SIZE} photos; Adam, one-cycle learning rate, gradients "
             f"clipped to 1; float32; accuracy on {TESTED:,} test photos and on the first 1,000 trained on",
-            "versions": {
-                "python": platform.python_version(),
-                "torch": metadata.version("torch"),
-            },
+            "versions": versions(),
         }
         FILE.write_text(json.dumps(self.what, indent=1) + "\n")
         save_file(self.weights, WEIGHTS)

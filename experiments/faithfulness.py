@@ -8,9 +8,7 @@ and the areas of every photo to faithfulness.safetensors beside it.
 """
 
 import json
-import platform
 import time
-from importlib import metadata
 
 import torch
 from safetensors.torch import save_file
@@ -18,7 +16,7 @@ from safetensors.torch import save_file
 from helpers.data import fashion
 from helpers.data_hunger import load_small_patches
 from helpers.faithfulness import ERASURES, MAPS, area, curve, occlusion
-from helpers.training import RECORDED
+from helpers.training import RECORDED, versions
 
 SEEDS = [0, 1, 2]
 PHOTOS, POINTS = 400, 8
@@ -61,10 +59,7 @@ def main() -> None:
     record = {
         "what": f"the first {PHOTOS} test photos of Fashion-MNIST, patches of 4 × 4 pixels, {POINTS} points a curve; "
         "curves: means over the photos, by seed, map, erasure, and deletion or insertion",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": metadata.version("torch"),
-        },
+        "versions": versions(),
         "seeds": SEEDS,
         "photos": PHOTOS,
         "maps": list(MAPS),

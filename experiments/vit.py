@@ -10,9 +10,7 @@ Writes helpers/recorded/vit.json and, of the ViTs with small patches, the weight
 """
 
 import json
-import platform
 import time
-from importlib import metadata
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -21,7 +19,7 @@ from helpers.data import fashion
 from helpers.data_hunger import BATCH_SIZE, build, recorded, train
 from helpers.resnet import count_flops, count_parameters
 from helpers.small_cnn import accuracy
-from helpers.training import RECORDED
+from helpers.training import RECORDED, versions
 
 SEEDS = [0, 1, 2]
 STEM, PATCHES = "ViT, convolutional stem", "ViT, small patches"
@@ -39,10 +37,7 @@ def main() -> None:
     record |= {
         "what": f"{len(parts[0][0]):,} photos of Fashion-MNIST; steps of {BATCH_SIZE} photos; Adam, one-cycle learning "
         f"rate, gradients clipped to 1; float32; accuracy on {TESTED:,} test photos",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": metadata.version("torch"),
-        },
+        "versions": versions(),
         "networks": {
             name: {
                 "parameters": count_parameters(build(name, 0)),

@@ -377,9 +377,9 @@ def test_a_head_is_chosen_in_the_overview(explorer):
 def test_temperature_is_a_softmax(explorer):
     stored = state(explorer)
     example = next(e for e in stored["_examples"] if e["name"] == stored["example"])
-    logits = np.frombuffer(stored["_weights"], "<f2").astype(float)
     if stored.get("_heads"):  # the chosen head's: bytes, round(255 √w)
         return temperature_of_a_head(explorer, stored)
+    logits = np.frombuffer(stored["_weights"], "<f2").astype(float)
     place = 0
     for other in stored["_examples"]:
         if other is example:

@@ -33,6 +33,29 @@ function themeColours(layout) {
   return colours;
 }
 
+// Plotly does not break a long title: its words in lines of a width in pixels, tags not counted.
+const pen = document.createElement("canvas").getContext("2d");
+const LINE = 1.3; // font sizes from line to line, Plotly's own
+
+function inLines(text, width, { size, family }) {
+  pen.font = `${size}px ${family}`;
+  const lines = [];
+  for (const word of text.split(" ")) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    const fits = pen.measureText(longer.replace(/<[^>]*>/g, "")).width <= width;
+    if (fits && lines.length) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+function breakTitle(Plotly, figure, text, top) {
+  const { title, _size } = figure._fullLayout;
+  const lines = inLines(text, figure.clientWidth - _size.l, title.font);
+  const broken = lines.join("<br>");
+  if (broken !== title.text) Plotly.relayout(figure, { "title.text": broken, "margin.t": top + (lines.length - 1) * LINE * title.font.size });
+}
+
 async function draw(figure) {
   const { data, layout, config } = JSON.parse(figure.querySelector("script").textContent);
   const space = data.some(({ type }) => SPACE.has(type));
@@ -42,6 +65,8 @@ async function draw(figure) {
     await Plotly.newPlot(figure, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false, ...config });
     const follow = () => Plotly.relayout(figure, themeColours(figure._fullLayout));
     await follow();
+    const { title: { text }, margin: { t } } = figure._fullLayout;
+    if (text) new ResizeObserver(() => breakTitle(Plotly, figure, text, t)).observe(figure);
     new MutationObserver(follow).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
   figure.dataset.ready = "true";

@@ -42,7 +42,7 @@
     for (const picture of all(".pa-explorer, .pa-figure")) {
       const { offsetWidth: width, offsetHeight: height } = picture;
       picture.style.setProperty("--pa-drawn", `${width}px`);
-      picture.style.setProperty("--pa-zoom", Math.min(0.58, COLUMN.width / width, COLUMN.height / height));
+      picture.style.setProperty("--pa-zoom", Math.min(0.5, COLUMN.width / width, COLUMN.height / height));
     }
   }
 

@@ -20,11 +20,21 @@ TARGET = build.ROOT / "_build" / "paying-attention.pdf"
 MOST_PAGES = 200
 LONGEST = 180  # seconds to draw a page; a busy machine draws later, not otherwise
 PAPER = {"format": "A4", "prefer_css_page_size": True, "print_background": True}
-LAYOUT = "@page { size: A4 landscape; margin: 10mm 12mm 12mm; }"
+LAYOUT = "@page { size: A4 landscape; margin: 7mm 10mm 10mm; }"
 UNNUMBERED = "@page { @bottom-left { content: none } @bottom-right { content: none } }"
 NUMBERS = """@page { @bottom-left { content: "Paying Attention"; font: 8pt Georgia, serif; color: #555; }
     @bottom-right { content: counter(page); font: 8pt Georgia, serif; color: #555; } }
     p { break-after: page; margin: 0; } p:last-child { break-after: auto; }"""
+SIGNS = "가注意あ"  # of Korean, Chinese and Japanese, as in the glossary
+DRAWN_ALIKE = """([signs, unknown]) => {
+    const draw = (sign) => {
+        const pen = new OffscreenCanvas(32, 32).getContext("2d");
+        pen.font = "24px sans-serif";
+        pen.fillText(sign, 0, 24);
+        return pen.getImageData(0, 0, 32, 32).data.join();
+    };
+    return [...signs].filter((sign) => draw(sign) === draw(unknown)).join("");
+}"""
 CONTENTS = """body { font: 11pt/1.7 Georgia, serif; } div { display: grid; grid-auto-flow: column; gap: 0 2cm; }
     p { margin: 0; display: flex; justify-content: space-between; } a { color: inherit; text-decoration: none; }"""
 
@@ -55,6 +65,14 @@ def print_html(browser: Browser, style: str, body: str) -> PdfReader:
     printed = page.pdf(**PAPER)
     page.close()
     return PdfReader(io.BytesIO(printed))
+
+
+def without_font(browser: Browser, signs: str) -> str:
+    """Return those signs that no font of this machine has: they look like one that no font can have."""
+    page = browser.new_page()
+    found = page.evaluate(DRAWN_ALIKE, [signs, "\U0010ffff"])
+    page.close()
+    return found
 
 
 def contents_page(
@@ -143,10 +161,15 @@ def main() -> None:
         )
         address = f"http://127.0.0.1:{site.server_port}"
         book = print_book(browser, address, build.SITE, sources(), home)
+        boxes = without_font(browser, SIGNS)
         browser.close()
     site.shutdown()
     book.write(TARGET)
     print(f"{TARGET.relative_to(build.ROOT)}: {len(book.pages)} pages")
+    if boxes:
+        print(
+            f"No font of this machine has {boxes}: they are boxes in the book. Install one, such as Noto Sans CJK."
+        )
     if len(book.pages) >= MOST_PAGES:
         sys.exit(f"The book has {len(book.pages)} pages, expected under {MOST_PAGES}")
 

@@ -127,3 +127,7 @@ def test_contents_longer_than_a_page_are_refused(browser):
     chapters = [("https://example.org", f"Chapter {i}", i) for i in range(200)]
     with pytest.raises(ValueError, match=r"contents: got [2-9] pages, expected 1"):
         pdf.contents_page(browser, "Much", chapters)
+
+
+def test_signs_without_a_font_are_named(browser):
+    assert pdf.without_font(browser, "aé\U0010fffe") == "\U0010fffe"

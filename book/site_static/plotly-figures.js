@@ -49,11 +49,21 @@ function inLines(text, width, { size, family }) {
   return lines;
 }
 
-function breakTitle(Plotly, figure, text, top) {
+/** Break a title to the figure's width, above a margin of `top` pixels for one line. */
+async function breakTitle(Plotly, figure, text, top) {
   const { title, _size } = figure._fullLayout;
   const lines = inLines(text, figure.clientWidth - _size.l, title.font);
   const broken = lines.join("<br>");
-  if (broken !== title.text) Plotly.relayout(figure, { "title.text": broken, "margin.t": top + (lines.length - 1) * LINE * title.font.size });
+  if (broken !== title.text) await Plotly.relayout(figure, { "title.text": broken, "margin.t": top + (lines.length - 1) * LINE * title.font.size });
+}
+
+// A legend below hangs by a share of the plot's height, and would slide under the axis' title of a low one.
+const BELOW = 60; // pixels from the plot to its legend
+
+async function hangLegend(Plotly, figure) {
+  const { legend, _size } = figure._fullLayout;
+  const height = _size.h * (1 - legend.y) - BELOW; // the plot's, once its legend hangs so
+  if (Math.abs(_size.h * legend.y + BELOW) > 2) await Plotly.relayout(figure, { "legend.y": -BELOW / height });
 }
 
 async function draw(figure) {
@@ -65,8 +75,11 @@ async function draw(figure) {
     await Plotly.newPlot(figure, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false, ...config });
     const follow = () => Plotly.relayout(figure, themeColours(figure._fullLayout));
     await follow();
-    const { title: { text }, margin: { t } } = figure._fullLayout;
-    if (text) new ResizeObserver(() => breakTitle(Plotly, figure, text, t)).observe(figure);
+    const text = layout.title?.text, { legend, margin: { t } } = figure._fullLayout;
+    new ResizeObserver(async () => {
+      if (text) await breakTitle(Plotly, figure, text, t);
+      if (legend?.y < 0) await hangLegend(Plotly, figure);
+    }).observe(figure);
     new MutationObserver(follow).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
   figure.dataset.ready = "true";

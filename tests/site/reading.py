@@ -92,3 +92,12 @@ def violations(page):
         f"{name}, {count}×: {first['target']} {first['failureSummary']}"
         for name, count, first in found
     ]
+
+
+def cut_titles(page):
+    """Return the titles of figures that stand out of their figure by more than a pixel, once they had time to break."""
+    page.evaluate(FRAME)
+    return page.evaluate("""() => [...document.querySelectorAll(".pa-figure .gtitle")].filter((title) => {
+        const [inner, outer] = [title, title.closest(".pa-figure")].map((e) => e.getBoundingClientRect());
+        return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.top < outer.top - 1;
+    }).map((title) => title.textContent)""")

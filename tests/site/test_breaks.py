@@ -10,7 +10,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
-from reading import new_page, scroll_through, sideways
+from reading import SIZES, cut_titles, new_page, scroll_through, sideways
 
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -72,6 +72,19 @@ def in_space():
     return notebook
 
 
+def with_long_title():
+    """A figure whose title is longer than a phone is wide, with a legend below."""
+    layout = {
+        "meta": {"alt": "Two lines."},
+        "height": 300,
+        "title": {"text": "Right labels by the distance of the clue, five seeds"},
+        "xaxis": {"title": {"text": "distance"}},
+        "showlegend": True,
+        "legend": {"orientation": "h", "y": -0.25},
+    }
+    return and_also(figure(layout))
+
+
 def without_state():
     notebook = sound()
     del notebook.metadata.widgets[STATE]["state"]["number"]
@@ -95,6 +108,7 @@ def and_also(cell):
 NOTEBOOKS = {
     "sound": sound(),
     "in_space": in_space(),
+    "with_long_title": with_long_title(),
     "without_state": without_state(),
     "with_broken_code": with_broken_code(),
     "unknown_mime_type": and_also(shows({"application/x-nobody-knows": "?"})),
@@ -168,6 +182,22 @@ def test_a_figure_takes_the_colours_of_the_theme(read):
     light = page.evaluate(colour)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"{colour} !== '{light}'")
+
+
+def test_a_long_title_breaks_on_a_phone_and_the_legend_stays_below_the_axis(read):
+    page, problems = read("with_long_title")
+    title = page.locator(".pa-figure .gtitle")
+    lines = "document.querySelector('.pa-figure .gtitle').querySelectorAll('tspan.line').length"
+    assert page.evaluate(lines) == 0  # one line has no parts
+    page.set_viewport_size(SIZES["phone"])
+    page.wait_for_function(f"{lines} > 1")
+    assert cut_titles(page) == [] and problems == []
+    assert title.text_content().replace(" ", "").startswith("Rightlabels")
+    below = """() => document.querySelector(".pa-figure .legend").getBoundingClientRect().top
+        >= document.querySelector(".pa-figure .xtitle").getBoundingClientRect().bottom"""
+    page.wait_for_function(below)
+    page.set_viewport_size(SIZES["desktop"])
+    page.wait_for_function(f"{lines} === 0")
 
 
 PLOTTED = "[...document.querySelectorAll('.pa-figure')].map((f) => !!f._fullLayout)"

@@ -11,7 +11,14 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from fontTools.ttLib import TTFont
-from reading import SIZES, count_bytes, scroll_through, sideways, violations
+from reading import (
+    SIZES,
+    count_bytes,
+    cut_titles,
+    scroll_through,
+    sideways,
+    violations,
+)
 from site_extension import icons
 
 CONFIG = yaml.safe_load((build.ROOT / "_config.yml").read_text())
@@ -74,6 +81,7 @@ def test_page_is_accessible(page, path, theme, size):
     scroll_through(page)
     assert violations(page) == []
     assert sideways(page) == 0
+    assert cut_titles(page) == []
 
 
 @pytest.mark.parametrize("path", [f"{chapter}.html" for chapter in CHAPTERS])

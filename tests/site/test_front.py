@@ -133,3 +133,13 @@ def test_descriptions_end_where_a_clause_ends():
     assert sharing.shorten(f"{clause}; {'and more ' * 30}") == f"{clause}."
     cut = sharing.shorten("word " * 100)
     assert cut.endswith("word…") and len(cut) <= sharing.LONGEST
+
+
+@pytest.mark.parametrize("name", ["lecture-map", "curriculum", "errata"])
+def test_tables_of_sentences_fit_a_phone(page, name):
+    page.set_viewport_size(SIZES["phone"])
+    page.goto(f"/book/{name}.html")
+    widths = page.locator(".pst-scrollable-table-container").evaluate_all(
+        "all => all.map(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)"
+    )
+    assert len(widths) >= 5 and set(widths) == {0}

@@ -55,11 +55,12 @@ CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 WORDS = re.compile(r"\\(?:text|operatorname|mathrm|begin|end)\*?\s*\{[^{}]*\}")
 ACCENTS = {"hat", "tilde", "dot"}
 FONTS = {"mathbf", "boldsymbol", "mathcal", "mathbb"}
-LETTERS = set(
+LETTERS = set(  # all that TeX has
     re.findall(
         r"\w+",
-        "alpha beta gamma delta epsilon eta theta lambda mu rho sigma tau phi varphi omega "
-        "Delta Theta Phi varnothing",
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho "
+        "varrho sigma varsigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi "
+        "Psi Omega ell varnothing",
     )
 )
 TOKEN = re.compile(r"\\(?P<command>[A-Za-z]+)|(?P<letter>[A-Za-z])|(?P<other>\S)")

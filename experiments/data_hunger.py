@@ -6,10 +6,11 @@ Equally many parameters, and numbers of steps that take equally long; each netwo
 that does best with 4,000 photos and seed 0 on photos held out for that. A seed draws the photos, the first weights and
 the batches. What is recorded already is not run again. Beside them the nearest neighbour: the class of the training
 photo with the least squared distance, pixel by pixel, nothing learned. At the end both networks once more with 1,000
-photos and augmentation, and with each number of photos and eight times the steps, at the same learning rates. float32,
-one thread: another CPU ends elsewhere, about as far as another seed would. Seconds are of processor time, for training
-alone, on a machine with other work: they vary. Writes helpers/recorded/data_hunger.json and, of CNN and ViT with seed 0
-and the fewer steps, the weights beside it.
+photos and augmentation, and with each number of photos and eight times the steps, at the same learning rates; the four
+rates are tried with these steps too, for the record. float32, one thread: another CPU ends elsewhere, about as far as
+another seed would. Seconds are of processor time, for training alone, on a machine with other work: they vary, and those
+of the more steps are of a faster one. Writes helpers/recorded/data_hunger.json and, of CNN and ViT with seed 0 and the
+fewer steps, the weights beside it.
 """
 
 import json

@@ -146,6 +146,8 @@ def test_each_learning_rate_is_the_best_of_four_on_validation_photos():
         assert (
             said["learning_rate"] == max(tried, key=lambda r: r["validation"])["rate"]
         )
+        again = [r for r in record["longer_rates"] if r["network"] == name]
+        assert [r["rate"] for r in again] == sorted(r["rate"] for r in tried)
         assert said["learning_rate"] == small["networks"][name]["learning_rate"]
         assert said["steps"] == small["networks"][name]["steps"]
     tried = [

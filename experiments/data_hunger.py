@@ -6,9 +6,11 @@ Equally many parameters, and numbers of steps that take equally long; each netwo
 that does best with 4,000 photos and seed 0 on photos held out for that. A seed draws the photos, the first weights and
 the batches. What is recorded already is not run again. Beside them the nearest neighbour: the class of the training
 photo with the least squared distance, pixel by pixel, nothing learned. At the end both networks once more with 1,000
-photos and augmentation, and with all photos and four times the steps. float32, one thread: another CPU ends elsewhere,
-about as far as another seed would. Seconds are of processor time, for training alone, on a machine with other work:
-they vary. Writes helpers/recorded/data_hunger.json and, of CNN and ViT with seed 0, the weights beside it.
+photos and augmentation, and with each number of photos and eight times the steps, at the same learning rates; the four
+rates are tried with these steps too, for the record. float32, one thread: another CPU ends elsewhere, about as far as
+another seed would. Seconds are of processor time, for training alone, on a machine with other work: they vary, and
+those of the more steps are of a faster one. Writes helpers/recorded/data_hunger.json and, of CNN and ViT with seed 0 and
+the fewer steps, the weights beside it.
 """
 
 import json
@@ -29,7 +31,7 @@ STEPS = {"CNN": 380, "ViT": 300}
 RATES = {"CNN": (0.003, 0.01, 0.03, 0.1), "ViT": (0.001, 0.003, 0.01, 0.03)}
 RATED_WITH = 4000  # photos
 AUGMENTED = 1000  # photos, once more with augmentation
-LONGER = 4  # times the steps, once more with all photos
+LONGER = 8  # times the steps, once more with each number of photos
 TESTED = 5000  # photos
 FILE = RECORDED / "data_hunger.json"
 WEIGHTS = RECORDED / "data_hunger.safetensors"
@@ -39,7 +41,7 @@ class Record:
     """What there is so far, written after each run."""
 
     def __init__(self):
-        parts = ("rates", "runs", "nearest", "augmented", "longer")
+        parts = "rates", "runs", "nearest", "augmented", "longer", "longer_rates"
         self.what = {"networks": {}} | {part: [] for part in parts}
         if FILE.exists():
             self.what |= json.loads(FILE.read_text())
@@ -74,24 +76,17 @@ def trained(parts, name, size, seed, rate, times=1, augmented=False):
     }
 
 
-def choose_rates(record: Record, parts) -> dict[str, float]:
+def best_rates(record: Record, parts, part: str, times: int = 1) -> dict[str, float]:
+    """Of each network, by the validation photos; a part of the record keeps all that were tried."""
     best = {}
     for name, rates in RATES.items():
         for rate in rates:
-            if not record.find("rates", network=name, rate=rate):
-                model, _ = trained(parts, name, RATED_WITH, 0, rate)
+            if not record.find(part, network=name, rate=rate):
+                model, _ = trained(parts, name, RATED_WITH, 0, rate, times)
                 score = accuracy(model, *parts[1])
-                record.add(
-                    "rates", {"network": name, "rate": rate, "validation": score}
-                )
-        tried = [r for r in record.what["rates"] if r["network"] == name]
+                record.add(part, {"network": name, "rate": rate, "validation": score})
+        tried = [r for r in record.what[part] if r["network"] == name]
         best[name] = max(tried, key=lambda r: r["validation"])["rate"]
-        record.what["networks"][name] = {
-            "parameters": count_parameters(build(name, 0)),
-            "flops": sum(count_flops(build(name, 0), (28, 28)).values()),
-            "steps": STEPS[name],
-            "learning_rate": best[name],
-        }
     return best
 
 
@@ -110,7 +105,14 @@ def main(seeds: list[int]) -> None:
     torch.set_num_threads(1)
     parts, record = fashion(), Record()
     test = tuple(part[:TESTED] for part in parts[2])
-    rates = choose_rates(record, parts)
+    rates = best_rates(record, parts, "rates")
+    for name, rate in rates.items():
+        record.what["networks"][name] = {
+            "parameters": count_parameters(build(name, 0)),
+            "flops": sum(count_flops(build(name, 0), (28, 28)).values()),
+            "steps": STEPS[name],
+            "learning_rate": rate,
+        }
     for seed in seeds:
         for size in SIZES:
             for name, rate in rates.items():
@@ -136,10 +138,12 @@ def main(seeds: list[int]) -> None:
                 )
                 record.add("augmented", found | {"test": accuracy(model, *test)})
     for seed in seeds:
-        for name, rate in rates.items():
-            if not record.find("longer", network=name, seed=seed):
-                model, found = trained(parts, name, SIZES[-1], seed, rate, LONGER)
-                record.add("longer", found | {"test": accuracy(model, *test)})
+        for size in SIZES:
+            for name, rate in rates.items():
+                if not record.find("longer", network=name, photos=size, seed=seed):
+                    model, found = trained(parts, name, size, seed, rate, LONGER)
+                    record.add("longer", found | {"test": accuracy(model, *test)})
+    best_rates(record, parts, "longer_rates", LONGER)  # would others have done better?
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def recorded(what: str = "data_hunger") -> dict:
 
 
 def load(name: str, photos: int, seed: int = 0) -> nn.Module:
-    """The "CNN" or the "ViT" that was trained on so many photos with seed 0, without augmentation."""
+    """The "CNN" or the "ViT" that was trained on so many photos with seed 0 and the fewer steps, not augmented."""
     file = RECORDED / "data_hunger.safetensors"
     return load_part(build(name, seed), file, f"{name}/{photos}/{seed}")
 

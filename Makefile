@@ -36,7 +36,7 @@ preview: environment  ## photograph the first page anew, for the README and for 
 zip: site-environment  ## the site as one archive to take along, _build/paying-attention.zip
 	@$(python) book/tools/archive.py
 
-test: lint  ## everything: linters, unit tests, notebooks, the site in a browser, JupyterLab
+test: lint  ## everything: linters, unit tests, notebooks, the site in a browser, JupyterLab, Notebook 7
 	@$(VENV) pytest $(UNIT) -n 2
 	@$(VENV) pytest --nbval notebooks -n 2 --dist loadfile
 	@chromium=$$($(python) book/tools/chromium.py) && export CHROMIUM="$$chromium" && \

@@ -31,7 +31,7 @@ SEEN = """root => [root.querySelector('.pa-summary').innerText,
 @pytest.fixture
 def page(browser):
     """A page to open files in. At the end: no request to a host and none that failed, no error."""
-    page, problems = new_page(browser, "file:///")
+    page, problems = new_page(browser, "file:")
     page.set_viewport_size({"width": 1280, "height": 300})  # few figures beside them
     page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
     yield page

@@ -36,7 +36,7 @@ preview: environment  ## photograph the first page anew, for the README and for 
 zip: site-environment  ## the site as one archive to take along, _build/paying-attention.zip
 	@$(python) book/tools/archive.py
 
-test: lint  ## everything: linters, unit tests, notebooks, the site in a browser, JupyterLab
+test: lint  ## everything: linters, unit tests, notebooks, the site in a browser, JupyterLab, Notebook 7
 	@$(VENV) pytest $(UNIT) -n 2
 	@$(VENV) pytest --nbval notebooks -n 2 --dist loadfile
 	@chromium=$$($(python) book/tools/chromium.py) && export CHROMIUM="$$chromium" && \
@@ -46,9 +46,16 @@ test: lint  ## everything: linters, unit tests, notebooks, the site in a browser
 test-fast: environment  ## the unit tests without the slow ones, under a minute
 	@$(VENV) pytest $(UNIT) -n 2 -m "not slow"
 
-test-portable: environment  ## the notebooks as an older CPU would compute them
-	@$(VENV) ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE \
-		pytest --nbval notebooks -n 2 --dist loadfile
+# The kinds of CPU and the numbers of threads that `make test-portable` takes, each with each.
+CPUS ?= default avx2
+THREADS ?= 1 2
+AS_default = ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE
+AS_avx2 = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
+as = $(or $(AS_$(cpu)),$(error CPUS: got $(cpu), expected default or avx2)) OMP_NUM_THREADS=$(threads)
+
+test-portable: environment  ## the notebooks as other CPUs would compute them (CPUS=avx2 THREADS=2: only so)
+	@failed=; $(foreach cpu,$(CPUS),$(foreach threads,$(THREADS),echo "$(as)"; \
+		$(VENV) $(as) pytest --nbval notebooks -n 2 --dist loadfile || failed=1;)) test -z "$$failed"
 
 test-colab:  ## the chapters alone, with the versions that Colab brings
 test-binder:  ## the chapters in what Binder makes of binder/

@@ -44,9 +44,8 @@ def pytest_configure(config):
     config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(
         SANITISER
     )
-    os.environ["OMP_NUM_THREADS"] = (
-        "1"  # two notebooks at a time must not fight for two cores
-    )
+    # Two notebooks at a time must not fight for two cores; a number that is given stays.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
     # Plotly 5 and 6 would say it in HTML as well, Plotly 7 no more.
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"

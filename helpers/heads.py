@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import torch
+from tqdm import tqdm
 
 from helpers.bert import PretrainedEncoder
 from helpers.data import BOOKS, book_text
@@ -158,7 +159,7 @@ def answers(encoder: PretrainedEncoder, questions: Sequence[Question]) -> torch.
     Raises ValueError for a query, right or wrong token that is not once in its text.
     """
     found = []
-    for question in questions:
+    for question in tqdm(questions, desc="questions", leave=False):
         reading = encoder.read(question.text)
         names = question.query, question.right, question.wrong
         for name, token in zip(("query", "right", "wrong"), names, strict=True):

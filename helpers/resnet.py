@@ -37,7 +37,7 @@ def require_images(name: str, images: torch.Tensor, channels: int) -> None:
     require_maps(name, images, channels)
     if not images.is_meta and (largest := images.abs().max().item()) > LARGEST_VALUE:
         raise ValueError(
-            f"{name}: got a value of size {largest:g}, expected pixels scaled to 0 to 1, "
+            f"{name}: got a value of size {largest:.3g}, expected pixels scaled to 0 to 1, "
             "or to mean 0 and variance 1"
         )
 
@@ -48,7 +48,7 @@ def require_pixels(name: str, images: torch.Tensor, channels: int) -> None:
     if not images.is_meta and (images.min() < 0 or images.max() > 1):
         least, greatest = images.min().item(), images.max().item()
         raise ValueError(
-            f"{name}: got values from {least:g} to {greatest:g}, expected 0 to 1"
+            f"{name}: got values from {least:.3g} to {greatest:.3g}, expected 0 to 1"
         )
 
 

@@ -48,7 +48,8 @@ def fit(
     validate(): the loss on data held out, for early stopping (Prechelt 1998). It is called `every` so many steps;
     training ends when it did not fall `patience` times in a row, and the model gets the weights of its least value.
     The learning rate then stays as it is: to lower it towards the end, one must know the end.
-    Interrupting the cell stops the training: the model stays as trained so far, and the history holds those steps.
+    Interrupting the cell stops the training: the model stays as trained so far (with `validate`, it gets the weights of
+    the least loss so far), and the history holds those steps.
     Raises ValueError for steps < 1, and if the loss is not finite.
     """
     if steps < 1:
@@ -88,8 +89,9 @@ def fit(
                 elif step + 1 - least >= patience * every:
                     break
     except KeyboardInterrupt:
+        kept = "at its least validation loss" if best else "as trained so far"
         print(
-            f"{description}: stopped after {len(history.loss)} of {steps} steps; the model is as trained so far"
+            f"{description}: stopped after {len(history.loss)} of {steps} steps; the model is {kept}"
         )
     if best:
         model.load_state_dict(best)

@@ -47,9 +47,9 @@ def test_fields_travel_small_and_close_with_their_sigma():
 
 def test_pictures_maps_and_regions_travel_one_after_another():
     widget = ClassMapExplorer({"a": one(), "b": one(regions=None)})
-    sizes = [each["bytes"] for each in widget._examples]
-    assert sum(sizes) == len(widget._images)
-    second = Image.open(io.BytesIO(widget._images[sizes[0] :]))
+    sizes = widget._images
+    assert sum(sizes) == len(widget._pixels)
+    second = Image.open(io.BytesIO(widget._pixels[sizes[0] :]))
     assert second.size == (60, 60)
     maps = np.frombuffer(widget._maps, "<f4").reshape(2, 3, 7, 5)
     assert np.allclose(maps, MAPS, atol=1e-6)

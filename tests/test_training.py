@@ -52,6 +52,29 @@ def test_interruption_keeps_model_and_history(capsys):
     assert "line: stopped after 5 of 50 steps" in capsys.readouterr().out
 
 
+def test_interruption_with_early_stopping_gives_the_best_weights(capsys):
+    model, weights, losses = nn.Linear(1, 1, bias=False), [], iter([2.0, 1.0, 3.0])
+
+    def validate():
+        if (loss := next(losses, None)) is None:
+            raise KeyboardInterrupt
+        weights.append(model.weight.item())
+        return loss
+
+    history = fit(
+        model,
+        lambda generator: ((model.weight - 5) ** 2).sum(),
+        steps=100,
+        learning_rate=0.01,
+        validate=validate,
+        every=10,
+    )
+    assert len(history.loss) == 40 and list(history.validation) == [10, 20, 30]
+    assert model.weight.item() == weights[1] and not model.training
+    said = "stopped after 40 of 100 steps; the model is at its least validation loss"
+    assert said in capsys.readouterr().out
+
+
 LONG = """
 import time, torch
 from torch import nn

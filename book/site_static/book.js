@@ -7,3 +7,6 @@ const observer = new ResizeObserver((entries) => {
   }
 });
 formulas.forEach((formula) => observer.observe(formula));
+
+// A page that is opened as a file may not read the others: the search then names what it finds and quotes nothing.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;

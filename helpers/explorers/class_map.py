@@ -81,7 +81,8 @@ class ClassMapExplorer(Explorer):
 
     _esm = HERE / "static" / "class_map.js"
     _examples = traitlets.List().tag(sync=True)
-    _images = traitlets.Bytes().tag(sync=True)  # WebP, image after image
+    _images = traitlets.List().tag(sync=True)  # how many bytes of each
+    _pixels = traitlets.Bytes().tag(sync=True)  # WebP, image after image
     _maps = traitlets.Bytes().tag(sync=True)  # float32, map after map
     _regions = traitlets.Bytes().tag(sync=True)  # a bit a cell, region after region
     _score = traitlets.List().tag(sync=True)
@@ -121,11 +122,11 @@ class ClassMapExplorer(Explorer):
                     "classes": each.names,
                     "scores": each.scores.tolist(),
                     "shape": list(each.maps.shape[1:]),
-                    "bytes": len(image),
                 }
-                for (name, each), image in zip(examples.items(), images, strict=True)
+                for name, each in examples.items()
             ],
-            _images=b"".join(images),
+            _images=[len(image) for image in images],
+            _pixels=b"".join(images),
             _maps=b"".join(
                 each.maps.astype("<f4").tobytes() for each in examples.values()
             ),

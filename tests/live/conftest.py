@@ -3,12 +3,8 @@
 While one chapter is looked at, the next one already runs, because training takes longer than looking.
 """
 
-from pathlib import Path
-
 import pytest
-from lab import Chapter, Lab
-
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+from lab import NOTEBOOKS, Chapter, Lab
 
 
 @pytest.fixture(scope="session")

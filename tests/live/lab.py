@@ -1,4 +1,4 @@
-"""A JupyterLab server, and a chapter open in it."""
+"""A JupyterLab server, which serves Notebook 7 too, and a chapter open in it."""
 
 import ast
 import json
@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import nbformat
 import pytest
 from jupyter_client import BlockingKernelClient
 
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 VIEW = "application/vnd.jupyter.widget-view+json"
 SETTINGS = {
     # All cells are in the page, not only those in sight.
@@ -27,7 +29,7 @@ TRAITS = """{
     for id, w in __import__("ipywidgets").widgets.widget._instances.items()
     if isinstance(w, __import__("anywidget").AnyWidget)
 }"""
-# The notebook as JupyterLab holds it. An idle kernel has sent all outputs of the cells that it has run.
+# The notebook as the page holds it. An idle kernel has sent all outputs of the cells that it has run.
 CELLS = "[...jupyterapp.shell.currentWidget.content.model.cells].filter(cell => cell.type === 'code')"
 OUTPUTS = f"{CELLS}.flatMap(cell => cell.outputs.toJSON())"
 ERRORS = f"{OUTPUTS}.filter(output => output.output_type === 'error').map(error => error.evalue)"
@@ -71,6 +73,7 @@ class Lab:
             "IdentityProvider.token": self.token,
             "LabApp.news_url": None,
             "LabApp.expose_app_in_browser": True,
+            "JupyterNotebookApp.expose_app_in_browser": True,
             "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
         }
         command = [sys.executable, "-m", "jupyterlab", "--no-browser"]
@@ -113,9 +116,12 @@ class Lab:
 
 
 class Chapter:
-    """A notebook in JupyterLab: `page` is its browser page; its cells were told to run."""
+    """A notebook that is open: `page` is its browser page; its cells were told to run.
 
-    def __init__(self, lab, browser, path):
+    `where` is the part of the address that decides what opens it: JupyterLab or, with "notebooks", Notebook 7.
+    """
+
+    def __init__(self, lab, browser, path, where=None):
         self.lab, self.name = lab, path.name
         stored = nbformat.read(path, as_version=4)
         code = [cell for cell in stored.cells if cell.cell_type == "code"]
@@ -128,9 +134,8 @@ class Chapter:
         nbformat.write(stored, lab.root / path.name)
 
         self.page = browser.new_page(viewport={"width": 1280, "height": 900})
-        self.page.goto(
-            f"{lab.url}/doc/workspaces/{path.stem}/tree/{path.name}?token={lab.token}&reset"
-        )
+        where = where or f"doc/workspaces/{path.stem}/tree"
+        self.page.goto(f"{lab.url}/{where}/{path.name}?token={lab.token}&reset")
         self.page.locator(".jp-NotebookPanel").wait_for(timeout=START_SECONDS * 1000)
         wait_for(self.is_ready, START_SECONDS, f"the kernel of {path.name}")
         self.page.get_by_role("menuitem", name="Run", exact=True).click()

@@ -129,16 +129,6 @@ def test_maps_come_when_they_are_asked_for(alone):
     assert len([name for name in asked if name in scripts]) == 6 and problems == []
 
 
-def test_it_works_on_a_page_that_is_opened_as_a_file(alone):
-    page, _, problems, folder = alone
-    page.goto((folder / "index.html").as_uri())
-    root = opened(page)
-    choose(root, "Photo", 1)
-    expect(root.locator(".pa-summary")).to_contain_text("two, head")
-    expect(root.locator("dl output").first).not_to_have_text("…")
-    assert not [problem for problem in problems if "file://" not in problem]
-
-
 def test_maps_that_do_not_come_are_named_and_asked_for_again(alone):
     page, _, _, folder = alone
     page.goto("/index.html")

@@ -24,12 +24,12 @@ async function render(context) {
   const [called, digits] = frame.get("_score");
   let imageAt = 0, mapAt = 0;
   const known = await Promise.all(examples.map(async (example, e) => {
-    const [rows, columns] = example.shape, image = imageAt, first = mapAt;
-    imageAt += example.bytes;
+    const [rows, columns] = example.shape, image = imageAt, first = mapAt, length = frame.get("_images")[e];
+    imageAt += length;
     mapAt += count * rows * columns;
     return {
       ...example,
-      photo: await createImageBitmap(new Blob([bytes("_images", image, example.bytes)], { type: "image/webp" })),
+      photo: await createImageBitmap(new Blob([bytes("_pixels", image, length)], { type: "image/webp" })),
       map: (k) => enlarge(numbersAt(first + k * rows * columns, rows * columns), rows, columns),
       region: (k) => {
         const bits = bytes("_regions", ((e * count + k) * CELLS) / 8, CELLS / 8);

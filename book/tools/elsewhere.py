@@ -28,8 +28,11 @@ RUNNER = ["pytest", "pytest-xdist", "pytest-timeout", "nbval"]
 AT_A_TIME = ["-n", os.environ.get("AT_A_TIME", "2")]
 NBVAL = ["--nbval", "notebooks", *AT_A_TIME, "--dist", "loadfile"]
 UNIT = ["tests", "--ignore", "tests/site", "--ignore", "tests/live", *AT_A_TIME]
-# The first cell as a notebook runs it, with its line for the shell.
-CELL = "from IPython import start_ipython; start_ipython(['--no-banner', '--quick', '-c', {!r}])"
+# IPython runs the first cell as a notebook does, and sets no title of a window.
+CELL = (
+    "from IPython import start_ipython; start_ipython(['--no-banner', '--quick', "
+    "'--TerminalInteractiveShell.term_title=False', '-c', {!r}])"
+)
 
 
 class Environment:

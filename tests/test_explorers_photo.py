@@ -347,7 +347,12 @@ def test_both_shapes_of_an_upload_are_understood():
 def send(upload, data, name="mine.png"):
     """As the browser sends a file."""
     file = {"name": name, "type": "image/png", "size": len(data), "last_modified": 0}
-    upload.button.set_state({"value": [file | {"content": memoryview(data)}]})
+    if isinstance(upload.button.value, dict):  # ipywidgets 7
+        state = {"metadata": [file], "data": [memoryview(data)]}
+        upload.button.set_state(state)
+        upload.button.set_state({"_counter": upload.button._counter + 1})
+    else:
+        upload.button.set_state({"value": [file | {"content": memoryview(data)}]})
 
 
 def test_a_photo_is_shown_and_stays_when_a_bad_one_follows():
@@ -381,3 +386,4 @@ def test_without_a_kernel_a_note_stands_for_the_button():
     assert shown["text/html"] == HERE_ONLY and "Binder" in HERE_ONLY
     assert shown["text/plain"] == repr(upload) == "PhotoUpload(48 × 48 pixels)"
     assert "application/vnd.jupyter.widget-view+json" in shown
+    assert upload._ipython_display_ is None  # which would go before it

@@ -28,8 +28,11 @@ RUNNER = ["pytest", "pytest-xdist", "pytest-timeout", "nbval"]
 AT_A_TIME = ["-n", os.environ.get("AT_A_TIME", "2")]
 NBVAL = ["--nbval", "notebooks", *AT_A_TIME, "--dist", "loadfile"]
 UNIT = ["tests", "--ignore", "tests/site", "--ignore", "tests/live", *AT_A_TIME]
-# The first cell as a notebook runs it: IPython reads it from standard input and prints what it prints.
-CELL = "from IPython import start_ipython; start_ipython(['--no-banner', '--quick', '-c', {!r}])"
+# IPython runs the first cell as a notebook does, and sets no title of a window.
+CELL = (
+    "from IPython import start_ipython; start_ipython(['--no-banner', '--quick', "
+    "'--TerminalInteractiveShell.term_title=False', '-c', {!r}])"
+)
 
 
 class Environment:
@@ -69,14 +72,10 @@ class Environment:
         )
 
     def torch(self, wanted: str) -> None:
-        """Install PyTorch for the CPU: the version wanted where its index answers, else the frozen one."""
+        """Install PyTorch: a build for the CPU where their index answers, else what the default index has."""
         index = cpu_index()
         if not index:
-            wanted = frozen("torch")
-            print(
-                f"The index of CPU builds does not answer: {wanted} instead.",
-                flush=True,
-            )
+            print(f"No index of CPU builds: {wanted} with CUDA.", flush=True)
         self.pip(*(["--index-url", index] if index else []), wanted)
 
     def versions(self) -> dict[str, str]:
@@ -120,6 +119,15 @@ def clone(folder: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
 
 
+def from_here() -> dict[str, str]:
+    """Return variables by which git reads this checkout for the book's address: the first cell stays as it is."""
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{ROOT.as_uri()}.insteadOf",
+        "GIT_CONFIG_VALUE_0": re.search(r"git\+([^\"]+)", first_cell.source())[1],
+    }
+
+
 def colab() -> int:
     """Bring the book with the first cell, as a chapter does that is opened alone, and run all chapters."""
     environment = Environment("colab")
@@ -128,8 +136,7 @@ def colab() -> int:
     )
     wanted = [line for line in lines if line and not line.startswith("#")]
     environment.torch(next(line for line in wanted if line.startswith("torch==")))
-    others = [line for line in wanted if not line.startswith("torch")]
-    environment.pip(*others, *RUNNER)
+    environment.pip(*wanted, *RUNNER)
 
     alone = environment.folder / "book"
     shutil.copytree(ROOT / "notebooks", alone / "notebooks")
@@ -138,15 +145,10 @@ def colab() -> int:
         shutil.copy(ROOT / name, alone / name)
 
     before, start = environment.versions(), time.perf_counter()
-    here = {  # git reads this checkout for the book's address, so that the cell's text can stay as it is
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{ROOT.as_uri()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": re.search(r"git\+([^\"]+)", first_cell.source())[1],
-    }
     printed = environment.folder / "first_cell.log"
     cell = ["sh", "-c", 'out=$1; shift; exec "$@" > "$out" 2>&1', "sh", printed]
     cell += [environment.bin / "python", "-c", CELL.format(first_cell.source())]
-    status = environment.run(*cell, cwd=alone / "notebooks", **here)
+    status = environment.run(*cell, cwd=alone / "notebooks", **from_here())
     seconds, after = time.perf_counter() - start, environment.versions()
     if status or "paying-attention" not in after:
         sys.exit(f"The first cell failed: see {printed}")
@@ -191,9 +193,7 @@ def oldest() -> int:
     wanted = lowest()
     environment.torch(next(line for line in wanted if line.startswith("torch==")))
     constraints = environment.folder / "lowest.txt"
-    constraints.write_text(
-        "\n".join(line for line in wanted if not line.startswith("torch=="))
-    )
+    constraints.write_text("\n".join(wanted))
     environment.pip("-r", "requirements-dev.txt", "-c", constraints)
     return tests(environment)
 
@@ -216,9 +216,7 @@ def tests(environment: Environment) -> int:
     return environment.pytest(*UNIT) or environment.pytest(*NBVAL)
 
 
+COMMANDS = {"colab": colab, "binder": binder, "oldest": oldest, "newest": newest}
+
 if __name__ == "__main__":
-    sys.exit(
-        {"colab": colab, "binder": binder, "oldest": oldest, "newest": newest}[
-            sys.argv[1]
-        ]()
-    )
+    sys.exit(COMMANDS[sys.argv[1]]())

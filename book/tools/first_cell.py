@@ -2,7 +2,7 @@
 
 Where the book's code is installed the cell does nothing. In a checkout it finds the code beside the notebooks; alone,
 as on Colab, it has pip bring the code, and what is missing of what that needs. All bounds in requirements.txt are lower
-ones, so pip leaves alone what is there.
+ones, so pip leaves alone what is there. `-qq`: it tells errors only, not that it runs as root or is old.
 """
 
 import json
@@ -22,7 +22,7 @@ except ModuleNotFoundError:
     if Path("../helpers/explorers").is_dir():
         sys.path.append(str(Path("..").resolve()))
     else:
-        !{sys.executable} -m pip install -q --root-user-action=ignore "git+REPOSITORY"'''
+        !{sys.executable} -m pip install -qq "git+REPOSITORY"'''
 
 
 def source() -> str:

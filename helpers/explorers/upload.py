@@ -67,9 +67,16 @@ class PhotoUpload(ipywidgets.VBox):
     def _say(self, text: str) -> None:
         self.message.value = f'<span role="status">{escape(text)}</span>'
 
+    _ipython_display_ = None  # by which ipywidgets 7 would be shown, without the note
+
     def _repr_mimebundle_(self, **options) -> dict:
         """With a note for pages without a kernel, which show HTML instead of the widget."""
-        return super()._repr_mimebundle_(**options) | {"text/html": HERE_ONLY}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {
+            "text/plain": repr(self),
+            "text/html": HERE_ONLY,
+            "application/vnd.jupyter.widget-view+json": view,
+        }
 
     def __repr__(self) -> str:
         return f"PhotoUpload({self.side} × {self.side} pixels)"

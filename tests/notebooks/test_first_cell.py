@@ -61,7 +61,7 @@ def test_alone_it_fetches_the_book(tmp_path):
     (fine, commands, added, _), printed = run(tmp_path)
     assert (fine, added, printed) == (True, [], [])
     (command,) = commands
-    assert command.startswith(f"{sys.executable} -m pip install -q ")
+    assert command.startswith(f"{sys.executable} -m pip install -qq ")
     assert command.endswith(wanted)
     assert not {"--upgrade", "-U", "--force-reinstall"} & set(command.split())
 

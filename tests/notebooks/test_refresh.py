@@ -34,8 +34,11 @@ CELLS = [
     """
 import ipywidgets
 class Live(ipywidgets.VBox):
+    _ipython_display_ = None  # of ipywidgets 7
     def _repr_mimebundle_(self, **options):
-        return super()._repr_mimebundle_(**options) | {"text/html": "needs a kernel"}
+        view = {"model_id": self.model_id}
+        told = {"text/html": "needs a kernel", "text/plain": repr(self)}
+        return told | {"application/vnd.jupyter.widget-view+json": view}
     def __repr__(self):
         return "Live()"
 Live()""",

@@ -48,6 +48,9 @@ def pytest_configure(config):
         "1"  # two notebooks at a time must not fight for two cores
     )
 
+    # A bar would be as wide as this says, in older versions of tqdm and ipykernel.
+    os.environ.pop("COLUMNS", None)
+
     # Plotly 5 and 6 would say it in HTML as well, Plotly 7 no more.
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
 

@@ -139,7 +139,9 @@ def test_figures_are_drawn_by_the_plotly_that_they_were_made_for():
 
     frozen = requirements("constraints.txt")["plotly"]
     if not frozen.specifier.contains(__version__):
-        pytest.skip(f"Plotly {__version__} is installed, the site is built with {frozen}")
+        pytest.skip(
+            f"Plotly {__version__} is installed, the site is built with {frozen}"
+        )
     versions = {
         json.loads((ROOT / "node_modules" / name / "package.json").read_text())[
             "version"

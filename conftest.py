@@ -47,6 +47,9 @@ def pytest_configure(config):
     # Two notebooks at a time must not fight for two cores; a number that is given stays.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+    # A bar would be as wide as this says, in older versions of tqdm and ipykernel.
+    os.environ.pop("COLUMNS", None)
+
     # Plotly 5 and 6 would say it in HTML as well, Plotly 7 no more.
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
 

@@ -132,7 +132,8 @@ def test_colab_runs_the_first_cell_and_then_the_chapters_alone(record):
     assert cell == f"python -c {elsewhere.CELL.format(first_cell.source())}"
     assert "--nbval notebooks" in chapters
     alone = {path.name for path in (elsewhere.PLACE / "colab" / "book").iterdir()}
-    assert alone == {"notebooks", "tests", "conftest.py"}
+    # pyproject.toml: without it pytest finds this folder's, and runs this conftest.py too
+    assert alone == {"notebooks", "tests", "conftest.py", "pyproject.toml"}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,13 @@ THEIR_NAMES = (
     (r"attn", "attention"),
     (r"ls(\d).gamma", r"layer_scale\1.lambda1"),
 )
+# What some versions of `transformers` call them.
+OTHER_NAMES = {
+    "attention.q_proj": "attention.attention.query",
+    "attention.k_proj": "attention.attention.key",
+    "attention.v_proj": "attention.attention.value",
+    "attention.o_proj": "attention.output.dense",
+}
 
 
 def original(registers=4, seed=0, dtype=torch.float64):
@@ -92,6 +99,9 @@ def transformers_model(weights):
         else:
             theirs[name] = weight
     model = model.to(weights["norm.weight"].dtype).eval()
+    if not theirs.keys() <= model.state_dict().keys():
+        for new, other in OTHER_NAMES.items():
+            theirs = {k.replace(new, other): v for k, v in theirs.items()}
     model.load_state_dict(theirs)
     model.set_attn_implementation("eager")  # the one that returns weights
     return model

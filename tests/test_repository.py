@@ -134,8 +134,14 @@ def test_formulas_and_their_style_sheet_come_from_one_version_of_katex():
 
 
 def test_figures_are_drawn_by_the_plotly_that_they_were_made_for():
+    from plotly import __version__
     from plotly.offline import get_plotlyjs_version
 
+    frozen = requirements("constraints.txt")["plotly"]
+    if not frozen.specifier.contains(__version__):
+        pytest.skip(
+            f"Plotly {__version__} is installed, the site is built with {frozen}"
+        )
     versions = {
         json.loads((ROOT / "node_modules" / name / "package.json").read_text())[
             "version"

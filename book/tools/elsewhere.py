@@ -141,7 +141,7 @@ def colab() -> int:
     alone = environment.folder / "book"
     shutil.copytree(ROOT / "notebooks", alone / "notebooks")
     (alone / "tests" / "notebooks").mkdir(parents=True)
-    for name in ("conftest.py", "tests/notebooks/nbval.cfg"):
+    for name in ("pyproject.toml", "conftest.py", "tests/notebooks/nbval.cfg"):
         shutil.copy(ROOT / name, alone / name)
 
     before, start = environment.versions(), time.perf_counter()

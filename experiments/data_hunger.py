@@ -9,8 +9,8 @@ photo with the least squared distance, pixel by pixel, nothing learned. At the e
 photos and augmentation, and with each number of photos and eight times the steps, at the same learning rates; the four
 rates are tried with these steps too, for the record. float32, one thread: another CPU ends elsewhere, about as far as
 another seed would. Seconds are of processor time, for training alone, on a machine with other work: they vary, and
-those of the more steps are of a faster one. Writes helpers/recorded/data_hunger.json and, of CNN and ViT with seed 0 and
-the fewer steps, the weights beside it.
+those of the more steps are of a faster one. Writes helpers/recorded/data_hunger.json and, of CNN and ViT with seed 0
+and the fewer steps, the weights beside it.
 """
 
 import json

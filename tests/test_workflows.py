@@ -17,6 +17,7 @@ WEEKLY = {
     "test-newest",
     "test-portable",
     "links",
+    "pdf",
 }
 
 

@@ -94,10 +94,14 @@ def violations(page):
     ]
 
 
+# The titles of figures that stand out of their figure by more than a pixel.
+CUT_TITLES = """() => [...document.querySelectorAll(".pa-figure .gtitle")].filter((title) => {
+    const [inner, outer] = [title, title.closest(".pa-figure")].map((e) => e.getBoundingClientRect());
+    return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.top < outer.top - 1;
+}).map((title) => title.textContent)"""
+
+
 def cut_titles(page):
-    """Return the titles of figures that stand out of their figure by more than a pixel, once they had time to break."""
+    """Return the titles of figures that are cut, a frame after the last change."""
     page.evaluate(FRAME)
-    return page.evaluate("""() => [...document.querySelectorAll(".pa-figure .gtitle")].filter((title) => {
-        const [inner, outer] = [title, title.closest(".pa-figure")].map((e) => e.getBoundingClientRect());
-        return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.top < outer.top - 1;
-    }).map((title) => title.textContent)""")
+    return page.evaluate(CUT_TITLES)
